@@ -1,0 +1,1 @@
+"""Statistics that the platform reports: intervals, agreement, rankings."""

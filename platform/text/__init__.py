@@ -1,0 +1,1 @@
+"""Text as it is compared: normalisers by language and error rates over them."""

@@ -1,0 +1,78 @@
+"""Word and character error rates after normalisation, as counts that can be pooled."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import jiwer
+
+from trivox.platform.errors import UsageError
+from trivox.platform.text.normalise import by_character, normaliser_for
+
+Metric = Literal["wer", "cer"]
+
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Edits that turn the reference into the hypothesis, in words or characters by metric.
+
+    normaliser: name@version of what both texts went through.
+    """
+
+    metric: Metric
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_length: int
+    normaliser: str
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float:
+        """Errors per unit of the reference; may exceed 1. An empty reference counts as one unit."""
+        return self.errors / max(self.reference_length, 1)
+
+
+def metric_for(language: str) -> Metric:
+    """ "cer" for languages written without spaces (Chinese, Japanese, Thai, ...), else "wer"."""
+    return "cer" if by_character(language) else "wer"
+
+
+def error_counts(reference: str, hypothesis: str, language: str) -> ErrorCounts:
+    """Counts of the least edits between two texts of a language, both normalised."""
+    normaliser, metric = normaliser_for(language), metric_for(language)
+    wanted = _units(normaliser(reference), metric)
+    heard = _units(normaliser(hypothesis), metric)
+    substitutions, deletions, insertions = _edits(wanted, heard)
+    return ErrorCounts(metric, substitutions, deletions, insertions, len(wanted), normaliser.label)
+
+
+def pooled_rate(counts: Iterable[ErrorCounts]) -> float:
+    """All errors over all reference units: long texts weigh more than short ones.
+
+    Raises UsageError for no counts, or for word and character counts mixed.
+    """
+    every = list(counts)
+    metrics = sorted({count.metric for count in every})
+    if len(metrics) != 1:
+        found = ", ".join(metrics) or "none"
+        raise UsageError(
+            f"an error rate is pooled over counts of one metric, not {found}: split them"
+        )
+    total = sum(count.reference_length for count in every)
+    return sum(count.errors for count in every) / max(total, 1)
+
+
+def _units(text: str, metric: Metric) -> list[str]:
+    return list(text) if metric == "cer" else text.split()
+
+
+def _edits(wanted: list[str], heard: list[str]) -> tuple[int, int, int]:
+    """Substitutions, deletions, insertions; jiwer takes no empty side."""
+    if not wanted or not heard:
+        return 0, len(wanted), len(heard)
+    found = jiwer.process_words(" ".join(wanted), " ".join(heard))
+    return found.substitutions, found.deletions, found.insertions
