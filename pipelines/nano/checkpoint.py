@@ -1,0 +1,27 @@
+"""Training state on disk, so that a stopped recipe goes on where it was."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, loss: float
+) -> None:
+    """Write model, optimiser and step atomically."""
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "loss": loss}
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Load the checkpoint if there is one; returns the number of steps already done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

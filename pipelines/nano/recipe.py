@@ -1,0 +1,53 @@
+"""Every number of the trivox-nano recipe, in one place. Users override them in a TOML file."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trivox.platform.config import load_toml
+
+
+class NanoRecipe(BaseModel):
+    """Data, codec and language model of trivox-nano v1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    train_sentences: int = Field(6000, ge=8)
+    """Sentences spoken by the teacher for training."""
+    validation_sentences: int = Field(100, ge=2)
+    test_sentences: int = Field(300, ge=2)
+    """Held-out sentences: never seen by codec or language model."""
+
+    codec_steps: int = Field(7000, ge=1)
+    codec_batch: int = Field(8, ge=1)
+    codec_segment_frames: int = Field(20, ge=4)
+    """Length of a training segment in frames of 40 ms."""
+    codec_learning_rate: float = 1e-3
+    codec_utterances: int = Field(2000, ge=2)
+    """How many of the training sentences the decoder learns from."""
+
+    lm_hidden: int = 224
+    lm_layers: int = 5
+    lm_heads: int = 4
+    lm_feed_forward: int = 608
+    lm_dropout: float = 0.1
+    lm_steps: int = Field(2600, ge=1)
+    lm_batch: int = Field(24, ge=1)
+    lm_learning_rate: float = 2e-3
+    lm_tts_share: float = Field(0.6, ge=0, le=1)
+    """Share of batches that are tts; the rest are asr."""
+    lm_code_noise: float = Field(0.03, ge=0, le=1)
+    """Share of audio tokens in asr prompts that are replaced by random ones."""
+    lm_position_limit: int = 1024
+    lm_bf16: bool = True
+    """bfloat16 matrix products in training; the saved weights are float32."""
+
+    checkpoint_every: int = Field(200, ge=1)
+    """Steps between the checkpoints that a stopped run resumes from."""
+
+    @classmethod
+    def load(cls, path: Path | None) -> Self:
+        """The recipe of a TOML file, or the default one; raises ConfigError."""
+        return cls() if path is None else load_toml(path, cls)

@@ -1,0 +1,108 @@
+"""`trivox nano train --part codec`: the vocoder learns to speak from quantised features."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
+from trivox.pipelines.nano.corpus import Corpus, load_codes
+from trivox.pipelines.nano.prepare import CODEBOOK_SIZE, CODEBOOKS, QUANTISER_FILE
+from trivox.pipelines.nano.recipe import NanoRecipe
+from trivox.platform.audio.pitch import interpolate_unvoiced
+from trivox.platform.progress import bar
+from trivox.policy.codec.features import SAMPLES_PER_FRAME
+from trivox.policy.codec.nano import NanoCodec
+
+PITCH_LOSS_WEIGHT = 4.0
+STFT_SIZES = (256, 512, 1024, 2048)
+_WINDOWS = {size: torch.hann_window(size) for size in STFT_SIZES}
+
+
+def train_codec(recipe: NanoRecipe, folder: Path) -> Path:
+    """Train the vocoder on the prepared corpus; returns the codec's folder. Resumes from its checkpoint."""
+    torch.manual_seed(recipe.seed)
+    codec = NanoCodec(CODEBOOKS, CODEBOOK_SIZE)
+    codec.quantiser.load_state_dict(torch.load(folder / QUANTISER_FILE))
+    optimiser = torch.optim.AdamW(
+        codec.vocoder.parameters(), lr=recipe.codec_learning_rate, betas=(0.8, 0.95)
+    )
+    checkpoint = folder / "codec.checkpoint.pt"
+    first = resume(checkpoint, codec.vocoder, optimiser)
+    segments = _Segments(recipe, folder, codec)
+    with bar() as shown:
+        task = shown.add_task("training codec", total=recipe.codec_steps, completed=first)
+        for step in range(first, recipe.codec_steps):
+            loss = _step(recipe, codec, optimiser, segments, step)
+            shown.update(task, advance=1, description=f"training codec, loss {loss:.3f}")
+            if (step + 1) % recipe.checkpoint_every == 0:
+                save_checkpoint(checkpoint, codec.vocoder, optimiser, step + 1, loss)
+    codec.save(folder / "codec")
+    return folder / "codec"
+
+
+class _Segments:
+    """Random segments of the training speech with their quantised features and pitch."""
+
+    def __init__(self, recipe: NanoRecipe, folder: Path, codec: NanoCodec) -> None:
+        self.recipe, self.codec = recipe, codec
+        self.corpus = Corpus.load(folder / "train")
+        self.codes = load_codes(folder / "train" / "codes.npz")
+        length = recipe.codec_segment_frames
+        count = min(recipe.codec_utterances, len(self.corpus))
+        self.usable = [i for i in range(count) if len(self.codes[i]) > length]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantised features [B, T, F], log2(pitch / 160 Hz) [B, 4T], waveform [B, 640 T]."""
+        rng = np.random.default_rng([self.recipe.seed, step])
+        rows = [self._segment(rng) for _ in range(self.recipe.codec_batch)]
+        codes, pitch, wave = (torch.from_numpy(np.stack(part)) for part in zip(*rows))
+        return self.codec.quantiser.decode(codes.long()), pitch, wave
+
+    def _segment(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        length = self.recipe.codec_segment_frames
+        index = self.usable[rng.integers(len(self.usable))]
+        begin = int(rng.integers(len(self.codes[index]) - length))
+        pitch = interpolate_unvoiced(self.corpus.pitch_of(index))
+        wave = self.corpus.waveform(index)
+        return (
+            self.codes[index][begin : begin + length],
+            np.log2(pitch / 160.0)[4 * begin : 4 * (begin + length)],
+            wave[begin * SAMPLES_PER_FRAME : (begin + length) * SAMPLES_PER_FRAME],
+        )
+
+
+def _step(
+    recipe: NanoRecipe,
+    codec: NanoCodec,
+    optimiser: torch.optim.Optimizer,
+    segments: _Segments,
+    step: int,
+) -> float:
+    warm, left = min(1.0, (step + 1) / 50), 1 - step / recipe.codec_steps
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.codec_learning_rate * warm * max(0.03, left)
+    quantised, pitch, wave = segments.batch(step)
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    noise = torch.rand(wave.shape, generator=generator) * 2 - 1
+    spoken, predicted = codec.vocoder(quantised, noise, pitch)
+    loss = spectral_loss(spoken, wave) + PITCH_LOSS_WEIGHT * (predicted - pitch).abs().mean()
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(codec.vocoder.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()
+
+
+def spectral_loss(spoken: Tensor, wave: Tensor) -> Tensor:
+    """Multi-resolution STFT loss (Yamamoto et al. 2020): magnitudes and their logarithms, [B, n] each."""
+    total = torch.zeros(())
+    for size, window in _WINDOWS.items():
+        a, b = (
+            torch.stft(x, size, size // 4, window=window, return_complex=True).abs()
+            for x in (spoken, wave)
+        )
+        total = total + 2 * F.l1_loss(a, b) + F.l1_loss((a + 1e-4).log(), (b + 1e-4).log())
+    return total

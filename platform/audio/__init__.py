@@ -1,0 +1,1 @@
+"""Audio as arrays: reading and writing, resampling, loudness, pitch. NumPy only; no torch on this floor."""

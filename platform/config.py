@@ -1,0 +1,37 @@
+"""TOML files to pydantic models, with errors that name file, key and value."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from trivox.platform.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_toml(path: Path, model: type[Model]) -> Model:
+    """Read and validate a TOML file.
+
+    Raises ConfigError with one line that names the file and the first wrong key.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return validated(raw, model, str(path))
+
+
+def validated(raw: object, model: type[Model], where: str) -> Model:
+    """raw as a model; raises ConfigError with one line for the first wrong key."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "the file"
+        known = ", ".join(model.model_fields)
+        hint = f"; known keys: {known}" if first["type"] == "extra_forbidden" else ""
+        raise ConfigError(f"{where}: {key}: {first['msg']}{hint}") from None

@@ -1,0 +1,104 @@
+"""Every error that Trivox raises on purpose.
+
+TrivoxError
+├── UsageError                 wrong input by a person: exit code 2
+│   ├── ConfigError            a value in a TOML file or option
+│   ├── UnspeakableText        text outside a model's alphabet
+│   ├── BrokenAudio            a file that cannot be decoded, or not as asked
+│   ├── BadImport              rows of an import that cannot be taken
+│   └── NotFound               no object of that name or id
+└── WorkError                  the work itself failed: exit code 1
+    ├── StoreError             database, Parquet or audio store
+    │   ├── NewerWorkspace     made by a later version of Trivox
+    │   ├── CorruptObject      content does not match its hash
+    │   └── DiskFull
+    ├── RefusedByConsent       licence or consent forbids the use
+    ├── StageFailed            a stage of a round
+    └── MissingModel           weights that are not installed
+
+All are picklable, so that they survive process boundaries.
+"""
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_WAITING = 3
+
+
+class TrivoxError(Exception):
+    """Base of all; its text is one line for people: what, both values, the way out."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(TrivoxError, ValueError):
+    """The request cannot be carried out as asked."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(UsageError):
+    """A configuration value is wrong or contradicts another."""
+
+
+class UnspeakableText(UsageError):
+    """A text that the model has no tokens for."""
+
+    def __init__(self, text: str, strange: list[str], alphabet: str, where: str = "") -> None:
+        super().__init__(text, strange, alphabet, where)
+        self.text, self.strange, self.alphabet, self.where = text, strange, alphabet, where
+
+    def __str__(self) -> str:
+        shown = self.text if len(self.text) <= 60 else self.text[:57] + "..."
+        place = f"{self.where}: " if self.where else ""
+        if not self.strange:
+            return f"{place}the text is empty: give at least one letter of {self.alphabet!r}"
+        outside = " ".join(repr(character) for character in self.strange[:8])
+        return (
+            f"{place}{outside} in {shown!r} is outside the model's alphabet {self.alphabet!r}: "
+            "spell it out in those letters, or use a policy that knows it"
+        )
+
+
+class BrokenAudio(UsageError):
+    """Audio that cannot be read, or not in the form asked for."""
+
+
+class BadImport(UsageError):
+    """An import in which nothing, or not everything, could be taken."""
+
+
+class NotFound(UsageError, LookupError):
+    """No object of that name or id."""
+
+
+class WorkError(TrivoxError, RuntimeError):
+    """The request was sound; carrying it out failed."""
+
+
+class StoreError(WorkError):
+    """The store could not read or write."""
+
+
+class NewerWorkspace(StoreError):
+    """The workspace was made by a later version than this one."""
+
+
+class CorruptObject(StoreError):
+    """Stored content does not match the hash it is filed under."""
+
+
+class DiskFull(StoreError):
+    """No room is left where the workspace lies."""
+
+
+class RefusedByConsent(WorkError):
+    """A licence or a speaker's consent forbids this use."""
+
+
+class StageFailed(WorkError):
+    """A stage of a round stopped; the message names the round, the stage and the cause."""
+
+
+class MissingModel(WorkError):
+    """Weights that this scorer or teacher needs are not installed."""

@@ -1,0 +1,28 @@
+"""Progress of long work, on stderr: a bar for people, nothing when stderr is no terminal."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+console = Console(stderr=True)
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """The items, with a bar on stderr that shows label, count and time left."""
+    with bar() as shown:
+        yield from shown.track(items, total=total, description=label)
+
+
+def bar() -> Progress:
+    """A bar in the house's form, for work that counts by itself."""
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

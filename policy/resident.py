@@ -1,0 +1,123 @@
+"""One resident backbone that transcribes and speaks, with branch adapters swapped in place."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from trivox.platform.errors import ConfigError, NotFound
+from trivox.platform.hashing import sha256_file
+from trivox.platform.records import Sampling
+from trivox.policy.backbone import Backbone, backbone_hash
+from trivox.policy.branches import asr_constraint, asr_prompt, tts_constraint, tts_prompt
+from trivox.policy.engine import Generation, InProcessEngine, Request
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+BACKBONE_HASH_FILE = "backbone.sha256"
+ASR_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
+TTS_SAMPLING = Sampling(temperature=0.7, max_tokens=600)
+SLOTS = 16
+
+
+@dataclass(frozen=True)
+class Transcript:
+    text: str
+    generation: Generation
+
+
+@dataclass(frozen=True)
+class Speech:
+    """samples: float32 [n] at the codec's rate; codes: int32 [n_frames, Q]."""
+
+    samples: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int32]
+    generation: Generation
+
+
+class ResidentPolicy:
+    """The backbone in memory; `using(adapter)` answers with a branch adapter, without it the backbone does."""
+
+    def __init__(self, folder: Path, slots: int = SLOTS) -> None:
+        self.backbone = Backbone.load(folder)
+        self.slots = slots
+        self._hash = backbone_hash(folder)
+        self._peft: PeftModel | None = None
+
+    @contextmanager
+    def using(self, adapter: Path | None) -> Iterator["_Speaker"]:
+        """Raises NotFound for a folder without adapter and ConfigError for an adapter of another backbone."""
+        if adapter is None:
+            with self._without_adapter():
+                yield _Speaker(self.backbone, self._model, self.slots)
+        else:
+            self._activate(adapter)
+            yield _Speaker(self.backbone, self._model, self.slots)
+
+    @property
+    def _model(self) -> PreTrainedModel:
+        return self.backbone.lm if self._peft is None else self._peft  # type: ignore[return-value]
+
+    @contextmanager
+    def _without_adapter(self) -> Iterator[None]:
+        if self._peft is None:
+            yield
+        else:
+            with self._peft.disable_adapter():
+                yield
+
+    def _activate(self, adapter: Path) -> None:
+        weights = adapter / ADAPTER_WEIGHTS
+        if not weights.exists():
+            raise NotFound(f"adapter {adapter}: {ADAPTER_WEIGHTS} is missing")
+        recorded = (adapter / BACKBONE_HASH_FILE).read_text().strip()
+        if recorded != self._hash:
+            raise ConfigError(
+                f"adapter {adapter} was trained on backbone {recorded[:12]}, this one is "
+                f"{self._hash[:12]}: load the backbone that it belongs to"
+            )
+        name = sha256_file(weights)[:16]
+        if self._peft is None:
+            self._peft = PeftModel.from_pretrained(self.backbone.lm, adapter, adapter_name=name)
+        elif name not in self._peft.peft_config:
+            self._peft.load_adapter(adapter, adapter_name=name)
+        self._peft.set_adapter(name)
+        self._peft.eval()
+
+
+class _Speaker:
+    """The two branches of v1 over one model."""
+
+    def __init__(self, backbone: Backbone, model: PreTrainedModel, slots: int) -> None:
+        self.backbone, self.tokens = backbone, backbone.tokens
+        self.engine = InProcessEngine(model, self.tokens.eos, self.tokens.pad, slots)
+
+    def transcribe(
+        self, waves: Sequence[npt.NDArray[np.float32]], sampling: Sampling = ASR_SAMPLING
+    ) -> list[Transcript]:
+        """Each wave float32 [n] at the codec's rate -> its text."""
+        constraint = asr_constraint(self.tokens)
+        prompts = [asr_prompt(self.tokens, self.backbone.codec.encode(wave)) for wave in waves]
+        requests = [Request(prompt, constraint, sampling, seed=0) for prompt in prompts]
+        said = self.engine.generate(requests)
+        return [Transcript(self.tokens.read_text(g.tokens), g) for g in said]
+
+    def speak(
+        self, texts: Sequence[str], seeds: Sequence[int], sampling: Sampling = TTS_SAMPLING
+    ) -> list[Speech]:
+        """Each text in the model's alphabet -> speech; raises UnspeakableText."""
+        constraint = tts_constraint(self.tokens)
+        requests = [
+            Request(tts_prompt(self.tokens, text), constraint, sampling, seed)
+            for text, seed in zip(texts, seeds, strict=True)
+        ]
+        return [self._speech(generation) for generation in self.engine.generate(requests)]
+
+    def _speech(self, generation: Generation) -> Speech:
+        audio = [token for token in generation.tokens if token != self.tokens.eos]
+        codes = self.tokens.read_codes(audio)
+        return Speech(self.backbone.codec.decode(codes), codes, generation)

@@ -1,0 +1,1 @@
+"""Policy updates: what turns preferences and rewards into new weights."""

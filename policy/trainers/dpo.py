@@ -1,0 +1,180 @@
+"""Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import TrainerCallback, set_seed
+
+from trivox.platform.errors import ConfigError, WorkError
+from trivox.platform.hashing import sha256_file
+from trivox.policy.backbone import Backbone, backbone_hash
+from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE
+
+# TRL asks a hub about its version at every start unless told not to.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+class DPOSettings(BaseModel):
+    """How an adapter is trained on preferences."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    beta: float = Field(0.1, gt=0)
+    """Strength of the pull to the reference: equation 7 of the paper."""
+    sft_weight: float = Field(0.2, ge=0)
+    """Weight of the negative log-likelihood of the chosen answer beside the preference loss; 0 leaves it out."""
+    learning_rate: float = Field(2e-4, gt=0)
+    epochs: int = Field(2, ge=1)
+    batch_size: int = Field(8, ge=1)
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """A preference in tokens: prompt ids, and the ids of both completions with their end tokens."""
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """folder holds a peft adapter; weights_hash is of its safetensors; metrics: one dict per logged step."""
+
+    folder: Path
+    weights_hash: str
+    steps: int
+    metrics: list[dict[str, float]]
+
+
+def train_dpo(
+    backbone_folder: Path,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    folder: Path,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> TrainedAdapter:
+    """Train a LoRA adapter on the pairs; the reference is the backbone with the adapter off.
+
+    Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
+    Raises ConfigError for no pairs or for a pair of identical completions, WorkError for a loss that is not finite.
+    """
+    _check(pairs)
+    backbone = Backbone.load(backbone_folder)
+    set_seed(seed)
+    trainer = _trainer(backbone, pairs, settings, folder, seed, on_step)
+    result = trainer.train()
+    if not torch.isfinite(torch.tensor(result.training_loss)):
+        raise WorkError(f"DPO: the loss became {result.training_loss}: lower the learning rate")
+    trainer.model.save_pretrained(folder)
+    (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
+    metrics = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
+    weights = sha256_file(folder / ADAPTER_WEIGHTS)
+    return TrainedAdapter(folder, weights, trainer.state.global_step, metrics)
+
+
+def _check(pairs: Sequence[TokenPair]) -> None:
+    if not pairs:
+        raise ConfigError("DPO: the preference set is empty: label more comparisons or lower the margin")
+    for index, pair in enumerate(pairs):
+        if pair.chosen == pair.rejected:
+            raise ConfigError(f"DPO: pair {index} has the same tokens as chosen and as rejected")
+
+
+def _trainer(
+    backbone: Backbone,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    folder: Path,
+    seed: int,
+    on_step: Callable[[int, int], None],
+) -> Any:
+    from transformers import AutoTokenizer
+    from trl import DPOConfig
+
+    losses = {"sigmoid": 1.0} | ({"sft": settings.sft_weight} if settings.sft_weight else {})
+    steps = settings.epochs * -(-len(pairs) // settings.batch_size)
+    arguments = DPOConfig(
+        output_dir=str(folder),
+        beta=settings.beta,
+        loss_type=list(losses),
+        loss_weights=list(losses.values()),
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        warmup_steps=int(settings.warmup_share * steps),
+        lr_scheduler_type="cosine",
+        max_length=None,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        seed=seed,
+        data_seed=seed,
+    )
+    return _pretokenised_trainer()(
+        model=backbone.lm,
+        args=arguments,
+        train_dataset=_rows(pairs),
+        processing_class=AutoTokenizer.from_pretrained(backbone.folder),
+        peft_config=_lora(settings),
+        callbacks=[_step_callback(on_step)],
+    )
+
+
+def _pretokenised_trainer() -> type:
+    """trl.DPOTrainer for rows that are tokens already: TRL's own preparation knows only strings."""
+    from trl import DPOTrainer
+
+    class PretokenisedDPOTrainer(DPOTrainer):
+        def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+            return dataset
+
+    return PretokenisedDPOTrainer
+
+
+def _rows(pairs: Sequence[TokenPair]) -> Dataset:
+    return Dataset.from_dict(
+        {
+            "prompt_ids": [pair.prompt for pair in pairs],
+            "chosen_ids": [pair.chosen for pair in pairs],
+            "rejected_ids": [pair.rejected for pair in pairs],
+        }
+    )
+
+
+def _lora(settings: DPOSettings) -> LoraConfig:
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _step_callback(on_step: Callable[[int, int], None]) -> TrainerCallback:
+    class Report(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            on_step(state.global_step, state.max_steps)
+
+    return Report()
+
+
+def _numbers(entry: dict[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
