@@ -1,0 +1,25 @@
+"""What every test runs under: one thread, no network, no telemetry, the same examples each time.
+
+The variables are set before anything imports torch, transformers or Ray; processes started by tests inherit them.
+"""
+
+import os
+
+from hypothesis import settings
+
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "2",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+}
+
+# Derandomised: a test that passed passes again. No deadline: the machines of CI are slow at times.
+settings.register_profile("trivox", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("trivox")
