@@ -1,0 +1,56 @@
+"""The database connection."""
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from trivox.platform.errors import ConfigError, StoreError
+
+BUSY_TIMEOUT_S = 30
+
+
+def make_engine(url: sa.URL) -> sa.Engine:
+    """An engine; on SQLite in WAL mode, with foreign keys held and writers waiting for each other.
+
+    Begin writes on `writing(engine)`. Raises ConfigError when no driver is installed.
+    """
+    try:
+        engine = sa.create_engine(url, json_serializer=_to_json)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        shown = url.render_as_string(hide_password=True)
+        raise ConfigError(f"database {shown!r} cannot be opened here: {error}") from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writing(engine: sa.Engine) -> sa.Engine:
+    """The same engine, whose transactions take SQLite's write lock at once.
+
+    A reader that turns writer halfway fails when another wrote meanwhile, whatever the timeout.
+    """
+    return engine.execution_options(trivox_begin="BEGIN IMMEDIATE")
+
+
+def _to_json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise StoreError(f"a figure in JSON is not finite: {error}") from error
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN comes too late for DDL and for reads: SQLAlchemy's is used instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("trivox_begin", "BEGIN"))

@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the migrations on the connection that `migrations.upgrade` hands over."""
+
+from alembic import context
+
+from trivox.platform.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata(),
+    transactional_ddl=True,
+    render_as_batch=True,
+)
+context.run_migrations()

@@ -1,0 +1,189 @@
+"""Records in SQL."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from trivox.platform.errors import NotFound, StoreError, UsageError
+from trivox.platform.records import Judgement, Round, RoundStatus
+from trivox.platform.store.engine import writing
+from trivox.platform.store.faults import sql_errors
+from trivox.platform.store.rows import codec_of
+from trivox.platform.store.schema import KINDS, MUTABLE, metadata, table_of
+
+R = TypeVar("R")
+_INSERTS: dict[str, Callable[..., Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+class Records:
+    """Every kind of record but rollouts and scores. Threads may share one.
+
+    All but Round, PolicyVersion, Person and Speaker are append-only.
+    """
+
+    def __init__(self, engine: sa.Engine, place: str) -> None:
+        self._engine = engine
+        self._writer = writing(engine)
+        self._place = place
+        self._open: ContextVar[sa.Connection | None] = ContextVar(
+            "trivox_transaction", default=None
+        )
+
+    def add(self, *records: Any) -> int:
+        """Add what is not there yet, all or nothing; returns how many were new.
+
+        The first write of an id wins, and so does a judgement's first idempotency key. Records that name
+        each other may be given in any order. Raises StoreError when one names a project, person, round,
+        campaign or task that is not in the store.
+        """
+        kinds: dict[type[Any], list[Any]] = defaultdict(list)
+        for record in records:
+            kinds[type(record)].append(record)
+        ordered = sorted(kinds, key=lambda kind: _depth(table_of(kind)))
+        with self._writing() as connection:
+            return sum(self._insert(connection, kind, kinds[kind]) for kind in ordered)
+
+    def _insert(self, connection: sa.Connection, kind: type[Any], records: list[Any]) -> int:
+        codec, table = codec_of(kind), table_of(kind)
+        statement = _INSERTS[connection.dialect.name](table)
+        # Only for judgements is another unique key a sign of the same record.
+        same = None if kind is Judgement else ["id"]
+        statement = statement.on_conflict_do_nothing(index_elements=same)
+        with sql_errors(f"{self._place}: adding {kind.__name__}"):
+            rows = [codec.row(record) for record in records]
+            return sum(connection.execute(statement, row).rowcount for row in rows)
+
+    def get(self, kind: type[R], id: str) -> R:
+        """One record; NotFound names kind and id."""
+        found = self.find(kind, id=id)
+        if not found:
+            raise NotFound(f"no {kind.__name__} {id!r} in {self._place}")
+        return found[0]
+
+    def find(self, kind: type[R], **equal: Any) -> list[R]:
+        """Records whose columns equal the values given (None: is not set), in the order of adding."""
+        table, codec = table_of(kind), codec_of(kind)
+        unknown = [name for name in equal if name not in codec.scalars]
+        if unknown:
+            raise UsageError(
+                f"{kind.__name__} cannot be found by {unknown[0]!r}: by {', '.join(codec.scalars)}"
+            )
+        query = sa.select(table).order_by(table.c.seq)
+        for name, value in equal.items():
+            query = query.where(
+                table.c[name] == (value.value if isinstance(value, Enum) else value)
+            )
+        with self._reading() as connection, sql_errors(self._place):
+            rows = connection.execute(query).mappings().all()
+        return [codec.from_row(row) for row in rows]
+
+    def replace(self, record: Any) -> None:
+        """Put record in the place of the one of its id; only Round, PolicyVersion, Person, Speaker.
+
+        Raises UsageError for an append-only kind and NotFound when there is none of that id.
+        """
+        kind = type(record)
+        if kind not in MUTABLE:
+            raise UsageError(
+                f"{kind.__name__} {record.id} cannot be changed: its kind is append-only"
+            )
+        table = table_of(kind)
+        change = sa.update(table).where(table.c.id == record.id).values(codec_of(kind).row(record))
+        with (
+            self._writing() as connection,
+            sql_errors(f"{self._place}: {kind.__name__} {record.id}"),
+        ):
+            if connection.execute(change).rowcount == 0:
+                raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All calls inside, by this thread or task, succeed together or leave nothing; nests."""
+        with self._writing():
+            yield
+
+    def lease_round(self, worker: str, seconds: float, round_id: str | None = None) -> Round | None:
+        """The oldest queued round, or one whose lease ran out, now running and leased to worker.
+
+        With round_id that round or None; then a waiting one is taken too. NotFound: no such round.
+        """
+        with self.transaction():
+            now = datetime.now(UTC)
+            taken = self._first_free(now, round_id)
+            if taken is None:
+                return None
+            leased = replace(
+                taken,
+                status=RoundStatus.RUNNING,
+                worker=worker,
+                lease_until=now + timedelta(seconds=seconds),
+                updated_at=now,
+            )
+            self.replace(leased)
+            return leased
+
+    def _first_free(self, now: datetime, round_id: str | None) -> Round | None:
+        rounds = table_of(Round)
+        expired = sa.or_(rounds.c.lease_until.is_(None), rounds.c.lease_until < now)
+        free = sa.or_(
+            rounds.c.status == RoundStatus.QUEUED.value,
+            sa.and_(rounds.c.status == RoundStatus.RUNNING.value, expired),
+        )
+        if round_id is not None:
+            self.get(Round, round_id)
+            waiting = rounds.c.status == RoundStatus.WAITING.value
+            free = sa.and_(rounds.c.id == round_id, sa.or_(free, waiting))
+        query = sa.select(rounds).where(free).order_by(rounds.c.seq).limit(1)
+        with self._writing() as connection, sql_errors(self._place):
+            # Without effect on SQLite, where the transaction holds the only write lock.
+            row = connection.execute(query.with_for_update(skip_locked=True)).mappings().first()
+        return None if row is None else codec_of(Round).from_row(row)
+
+    def renew_lease(self, round_id: str, worker: str, seconds: float) -> None:
+        """Extend worker's lease to seconds from now; StoreError when it is no longer worker's."""
+        with self.transaction():
+            held = self.get(Round, round_id)
+            if held.worker != worker or held.status != RoundStatus.RUNNING:
+                raise StoreError(
+                    f"round {round_id} is not leased to {worker!r}: it is {held.status.value}"
+                    f" with {held.worker!r}"
+                )
+            until = datetime.now(UTC) + timedelta(seconds=seconds)
+            self.replace(replace(held, lease_until=until))
+
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return self._connected(self._engine)
+
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        return self._connected(self._writer)
+
+    @contextmanager
+    def _connected(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        joined = self._open.get()
+        if joined is not None:
+            yield joined
+            return
+        with sql_errors(self._place), engine.begin() as connection:
+            token = self._open.set(connection)
+            try:
+                yield connection
+            finally:
+                self._open.reset(token)
+
+
+def _depth(table: sa.Table) -> int:
+    return list(metadata().sorted_tables).index(table)
+
+
+__all__ = ["KINDS", "MUTABLE", "Records"]

@@ -1,0 +1,187 @@
+"""SQL tables made from the record dataclasses: one table per kind, one column per field.
+
+str and enumerations are strings, int, float, bool and datetime their SQL kinds, everything nested is JSON.
+`seq` numbers the rows of a table in the order in which they were added.
+"""
+
+import re
+import types
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+import sqlalchemy as sa
+
+from trivox.platform.records import (
+    Audio,
+    Campaign,
+    CostEntry,
+    Decision,
+    Evaluation,
+    Judgement,
+    Person,
+    Persona,
+    PolicyVersion,
+    PreferenceSet,
+    Project,
+    Prompt,
+    PromptSet,
+    RewardModelVersion,
+    RoleGrant,
+    Round,
+    Rubric,
+    Speaker,
+    StageRun,
+    Task,
+)
+
+KINDS: tuple[type[Any], ...] = (
+    Project,
+    Person,
+    RoleGrant,
+    Speaker,
+    Audio,
+    Prompt,
+    PromptSet,
+    Persona,
+    Rubric,
+    Round,
+    StageRun,
+    Campaign,
+    Task,
+    Judgement,
+    PreferenceSet,
+    PolicyVersion,
+    RewardModelVersion,
+    Evaluation,
+    Decision,
+    CostEntry,
+)
+MUTABLE: tuple[type[Any], ...] = (Round, PolicyVersion, Person, Speaker)
+
+_REFERENCES: dict[tuple[type[Any], str], type[Any]] = {
+    (RoleGrant, "person"): Person,
+    (StageRun, "round"): Round,
+    (Task, "campaign"): Campaign,
+    (Judgement, "task"): Task,
+}
+_UNIQUE: dict[type[Any], list[tuple[str, ...]]] = {
+    Judgement: [("project", "idempotency_key")],
+    PromptSet: [("project", "name", "version")],
+    Persona: [("project", "name", "version")],
+    Rubric: [("project", "name", "version")],
+    Person: [("issuer", "subject")],
+}
+_INDEXED = {
+    "project",
+    "round",
+    "task",
+    "campaign",
+    "prompt",
+    "status",
+    "policy",
+    "person",
+    "subject",
+}
+_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+}
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """Aware times, kept in UTC; a naive one is refused. SQLite itself knows no time zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone: times are timezone-aware UTC")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def table_name(kind: type[Any]) -> str:
+    """`PolicyVersion` -> `policy_version`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+def field_types(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
+    """Field name -> (its type without None, whether None is allowed)."""
+    hints = get_type_hints(kind)
+    return {field.name: _without_none(hints[field.name]) for field in fields(kind)}
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) is not types.UnionType:
+        return hint, False
+    (inner,) = [part for part in get_args(hint) if part is not type(None)]
+    return inner, True
+
+
+def is_nested(hint: Any) -> bool:
+    """Whether a field of this type is kept as JSON."""
+    return _scalar_type(hint) is None
+
+
+def _scalar_type(hint: Any) -> sa.types.TypeEngine[Any] | None:
+    if not isinstance(hint, type):
+        return None
+    if issubclass(hint, (str, StrEnum)):
+        return sa.String()
+    plain: dict[type[Any], sa.types.TypeEngine[Any]] = {
+        bool: sa.Boolean(),
+        int: sa.BigInteger(),
+        float: sa.Double(),
+        datetime: UtcDateTime(),
+    }
+    return plain.get(hint)
+
+
+def _columns(kind: type[Any]) -> list[sa.Column[Any]]:
+    made = []
+    for name, (hint, optional) in field_types(kind).items():
+        column_type = _scalar_type(hint) or sa.JSON(none_as_null=True)
+        made.append(sa.Column(name, column_type, *_references(kind, name), nullable=optional))
+    return made
+
+
+def _references(kind: type[Any], name: str) -> list[sa.ForeignKey]:
+    target = Project if name == "project" else _REFERENCES.get((kind, name))
+    return [sa.ForeignKey(f"{table_name(target)}.id")] if target is not None else []
+
+
+def _constraints(kind: type[Any]) -> list[sa.UniqueConstraint]:
+    return [sa.UniqueConstraint(*columns) for columns in [("id",), *_UNIQUE.get(kind, [])]]
+
+
+def _sequence() -> sa.Column[int]:
+    whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("seq", whole, primary_key=True, autoincrement=True)
+
+
+@cache
+def metadata() -> sa.MetaData:
+    """All tables as this version of Trivox wants them."""
+    made = sa.MetaData(naming_convention=_NAMES)
+    for kind in KINDS:
+        table = sa.Table(table_name(kind), made, _sequence(), *_columns(kind), *_constraints(kind))
+        for name in sorted(_INDEXED & set(table.c.keys())):
+            sa.Index(None, table.c[name])
+    return made
+
+
+def table_of(kind: type[Any]) -> sa.Table:
+    """The table of a record kind; TypeError for what is not kept in SQL."""
+    if kind not in KINDS:
+        raise TypeError(f"{kind.__name__} is not kept in SQL: rollouts and scores are in `Tables`")
+    return metadata().tables[table_name(kind)]

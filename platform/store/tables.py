@@ -1,0 +1,139 @@
+"""Rollouts and scores in Parquet, partitioned by project, branch and round."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from trivox.platform import records as record_kinds
+from trivox.platform.errors import NewerWorkspace, StoreError
+from trivox.platform.records import Branch, Rollout, Score
+from trivox.platform.store.faults import file_errors
+from trivox.platform.store.files import write_atomically
+
+if TYPE_CHECKING:
+    import polars as pl
+
+R = TypeVar("R")
+
+
+class Tables:
+    """Files `rollout/project=…/branch=…/round=…/part.parquet` below root, of one project."""
+
+    def __init__(self, root: Path, project: str) -> None:
+        self._root = root
+        self._project = project
+
+    def write(
+        self,
+        records: Sequence[Rollout] | Sequence[Score],
+        *,
+        branch: Branch,
+        round: str,
+        part: str,
+    ) -> Path:
+        """Write one part of a round, whole or not at all; the same part again takes its place.
+
+        Raises StoreError for no records, or records of another round, branch or project; DiskFull.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        from trivox.platform.store.parquet import to_arrow
+
+        kind = self._one_kind(records, branch, round, part)
+        table = to_arrow(list(records), record_kinds.SCHEMA_VERSION)
+        content = pa.BufferOutputStream()
+        parquet.write_table(table, content, compression="zstd")
+        path = self._folder(kind, branch.value, round) / f"{quote(part, safe='')}.parquet"
+        write_atomically(path, memoryview(content.getvalue()))
+        return path
+
+    def _one_kind(
+        self, records: Sequence[Any], branch: Branch, round_: str, part: str
+    ) -> type[Any]:
+        where = f"{self._root}: part {part!r} of round {round_!r}"
+        if not records:
+            raise StoreError(f"{where}: no records to write")
+        kind = type(records[0])
+        for record in records:
+            if type(record) is not kind or kind not in (Rollout, Score):
+                raise StoreError(f"{where}: {type(record).__name__} in a table of {kind.__name__}")
+            given = (record.project, getattr(record, "branch", branch), record.round or round_)
+            if given != (self._project, branch, round_):
+                expected = (self._project, branch.value, round_)
+                raise StoreError(
+                    f"{where}: {kind.__name__} {record.id} is of {given}, not {expected}"
+                )
+        return kind
+
+    def read(
+        self,
+        kind: type[R],
+        *,
+        round: str | None = None,
+        branch: Branch | None = None,
+    ) -> list[R]:
+        """Records in order of part name, then of writing. Raises NewerWorkspace, CorruptObject."""
+        import polars as pl
+
+        from trivox.platform.store.parquet import from_row
+
+        found: list[R] = []
+        for path in self._files(kind, round, branch):
+            rows = pl.read_parquet(path, hive_partitioning=False).iter_rows(named=True)
+            found += [from_row(kind, row) for row in rows]
+        return found
+
+    def scan(self, kind: type[R]) -> "pl.LazyFrame":
+        """All records of a kind as a lazy frame whose columns are the fields."""
+        import polars as pl
+
+        from trivox.platform.store.parquet import SCHEMAS
+
+        empty = pl.from_arrow(SCHEMAS[kind].empty_table())
+        assert isinstance(empty, pl.DataFrame)
+        parts = [
+            pl.scan_parquet(path, hive_partitioning=False) for path in self._files(kind, None, None)
+        ]
+        return pl.concat([empty.lazy(), *parts], how="diagonal")
+
+    def _files(self, kind: type[Any], round_: str | None, branch: Branch | None) -> list[Path]:
+        folder = self._folder(kind, branch.value if branch else None, round_)
+        relative = folder.relative_to(self._root)
+        with file_errors(self._root):
+            paths = sorted(self._root.glob(f"{relative}/*.parquet"))
+        for path in paths:
+            _check_version(path)
+        return paths
+
+    def _folder(self, kind: type[Any], branch: str | None, round_: str | None) -> Path:
+        names = {"project": self._project, "branch": branch, "round": round_}
+        parts = [
+            f"{name}={'*' if value is None else quote(value, safe='')}"
+            for name, value in names.items()
+        ]
+        return self._root.joinpath(kind.__name__.lower(), *parts)
+
+
+def _check_version(path: Path) -> None:
+    from pyarrow import ArrowInvalid, parquet
+
+    from trivox.platform.errors import CorruptObject
+
+    try:
+        about = parquet.read_metadata(path).metadata or {}
+        version = int(about[b"schema_version"])
+    except (ArrowInvalid, KeyError, ValueError) as error:
+        raise CorruptObject(f"{path}: not a Parquet file of Trivox: {error}") from error
+    newest = record_kinds.SCHEMA_VERSION
+    if version > newest:
+        raise NewerWorkspace(
+            f"{path} has schema version {version}, newer than {newest}, the newest that this Trivox"
+            " knows: update Trivox"
+        )
+    if version < newest - 1:
+        raise StoreError(
+            f"{path} has schema version {version}: this Trivox reads {newest - 1} and {newest}:"
+            " open the workspace once with the version of Trivox before this one"
+        )

@@ -1,0 +1,125 @@
+"""A workspace: the folder that holds everything a project makes."""
+
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+
+from trivox.platform.errors import StoreError, UsageError
+from trivox.platform.records import Project
+from trivox.platform.store.audio import AudioStore
+from trivox.platform.store.config import FILE, WorkspaceConfig, read_config
+from trivox.platform.store.engine import make_engine, writing
+from trivox.platform.store.faults import file_errors, sql_errors
+from trivox.platform.store.files import write_atomically
+from trivox.platform.store.migrations import migrate
+from trivox.platform.store.records import Records
+from trivox.platform.store.tables import Tables
+
+
+class Workspace:
+    """records in SQL, tables in Parquet and audio in FLAC, of one current project."""
+
+    def __init__(self, root: Path, config: WorkspaceConfig, engine: sa.Engine) -> None:
+        self.root = root
+        self.config = config
+        self.project = config.project
+        self.records = Records(engine, str(root))
+        self.tables = Tables(root / config.tables, config.project)
+        self.audio = AudioStore(config.audio, root)
+        self._engine = engine
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """Make a workspace at root, a folder that may be there but holds none yet.
+
+        Raises UsageError when it does, DiskFull; then nothing is left behind.
+        """
+        root = root.resolve()
+        if (root / FILE).exists():
+            raise UsageError(f"{root} is a Trivox workspace already: nothing to do")
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file: name a folder for the workspace")
+        made_root = not root.exists()
+        with file_errors(root):
+            (root.parent if made_root else root).mkdir(parents=True, exist_ok=True)
+            draft = _draft_folder(root, made_root)
+            try:
+                _fill(draft, WorkspaceConfig())
+                _move(draft, root, made_root)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """The workspace at root, its database migrated when it is of an older version.
+
+        Raises NotFound, NewerWorkspace, ConfigError, StoreError.
+        """
+        root = root.resolve()
+        config = read_config(root)
+        url = config.database_url(root)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise StoreError(
+                f"{root}: its database {url.database} is missing: bring it back from a backup,"
+                f" or make a new workspace elsewhere with `trivox init`"
+            )
+        engine = make_engine(url)
+        with sql_errors(str(root)):
+            migrate(writing(engine), root)
+        return cls(root, config, engine)
+
+    def close(self) -> None:
+        """Close the connections to the database; the workspace can still be used and opens new ones."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _draft_folder(root: Path, made_root: bool) -> Path:
+    # Beside or inside root, thus on the same disk: moving is then a rename.
+    place = root.parent if made_root else root
+    return Path(tempfile.mkdtemp(prefix=f".{root.name}-", suffix=".unfinished", dir=place))
+
+
+def _fill(draft: Path, config: WorkspaceConfig) -> None:
+    for folder in (config.audio, config.tables):
+        (draft / folder).mkdir()
+    engine = make_engine(config.database_url(draft))
+    try:
+        with sql_errors(str(draft)):
+            migrate(writing(engine), draft)
+        Records(engine, str(draft)).add(Project(config.project, config.project, datetime.now(UTC)))
+    finally:
+        engine.dispose()
+    write_atomically(draft / FILE, config.to_toml().encode())
+
+
+def _move(draft: Path, root: Path, made_root: bool) -> None:
+    if made_root:
+        draft.chmod(0o755)
+        os.rename(draft, root)
+        return
+    names = sorted((path.name for path in draft.iterdir()), key=lambda name: name == FILE)
+    taken = [name for name in names if (root / name).exists()]
+    if taken:
+        raise UsageError(
+            f"{root} holds {taken[0]!r} already: choose an empty folder, or move it away"
+        )
+    for name in names:  # trivox.toml last: with it the folder becomes a workspace
+        os.rename(draft / name, root / name)
