@@ -1,0 +1,1 @@
+"""Streamlit pages over a workspace. They read through `queries` and change nothing."""
