@@ -58,4 +58,6 @@ def locate(artefact: str, root: Path) -> Path:
 
 def backbone_hash(folder: Path) -> str:
     """sha256 over the weights of language model and codec."""
-    return content_hash([sha256_file(path / WEIGHTS_FILE) for path in (folder, folder / CODEC_FOLDER)])
+    return content_hash(
+        [sha256_file(path / WEIGHTS_FILE) for path in (folder, folder / CODEC_FOLDER)]
+    )

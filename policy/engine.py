@@ -106,7 +106,9 @@ class _Batch:
     def __init__(self, requests: Sequence[Request], eos: int, limit: int) -> None:
         self.requests, self.eos = requests, eos
         self.budget = [min(r.sampling.max_tokens, limit - len(r.prompt)) for r in requests]
-        self.uniform = [_uniform(r.seed, budget) for r, budget in zip(requests, self.budget)]
+        self.uniform = [
+            _uniform(r.seed, budget) for r, budget in zip(requests, self.budget, strict=True)
+        ]
         self.allowed = [torch.from_numpy(r.constraint.allowed) for r in requests]
         self.tokens: list[list[int]] = [[] for _ in requests]
         self.logprobs: list[list[float]] = [[] for _ in requests]
@@ -145,7 +147,9 @@ class _Batch:
     def generations(self, seconds: float) -> list[Generation]:
         return [
             Generation(tokens, logprobs, reason or FinishReason.FAILED, len(tokens), seconds)
-            for tokens, logprobs, reason in zip(self.tokens, self.logprobs, self.reasons)
+            for tokens, logprobs, reason in zip(
+                self.tokens, self.logprobs, self.reasons, strict=True
+            )
         ]
 
 

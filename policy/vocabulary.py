@@ -12,7 +12,16 @@ from trivox.platform.errors import UnspeakableText
 from trivox.policy.codec.interface import CodecSpec
 
 TOKEN_MAP_FILE = "token_map.json"
-SPECIALS = ("<pad>", "<eos>", "<unk>", "<|asr|>", "<|tts|>", "<|realtime|>", "<|text|>", "<|audio|>")
+SPECIALS = (
+    "<pad>",
+    "<eos>",
+    "<unk>",
+    "<|asr|>",
+    "<|tts|>",
+    "<|realtime|>",
+    "<|text|>",
+    "<|audio|>",
+)
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 # Row counts that are a multiple of 32 let matrix products use whole tiles.
 _ROW_MULTIPLE = 32
@@ -66,8 +75,8 @@ class TokenMap:
         """Flat audio ids -> int32 [n_frames, Q]; a frame that is incomplete at the end is dropped."""
         depth = len(self.audio_offsets)
         whole = len(ids) - len(ids) % depth
-        codes = np.array(ids[:whole], np.int32).reshape(-1, depth) - np.array(self.audio_offsets)
-        return codes.astype(np.int32)
+        offsets = np.array(self.audio_offsets, np.int32)
+        return np.array(ids[:whole], np.int32).reshape(-1, depth) - offsets
 
     def audio_range(self, codebook: int) -> tuple[int, int]:
         """First id and the id after the last of one codebook."""
@@ -110,7 +119,9 @@ def nano_tokenizer(tokens: TokenMap) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = {name: index for index, name in enumerate(SPECIALS)} | tokens.characters
-    for book, (offset, size) in enumerate(zip(tokens.audio_offsets, tokens.codebook_sizes)):
+    for book, (offset, size) in enumerate(
+        zip(tokens.audio_offsets, tokens.codebook_sizes, strict=True)
+    ):
         vocabulary |= {f"<|a{book}_{code}|>": offset + code for code in range(size)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"<[^<>]*>|."), "isolated")

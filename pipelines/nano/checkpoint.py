@@ -11,7 +11,12 @@ def save_checkpoint(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, loss: float
 ) -> None:
     """Write model, optimiser and step atomically."""
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "loss": loss}
+    state = {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "loss": loss,
+    }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)

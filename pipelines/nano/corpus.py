@@ -29,7 +29,7 @@ class Corpus:
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
         """float32 [n], full scale 1.0."""
         part = self.samples[self.starts[index] : self.starts[index + 1]]
-        return part.astype(np.float32) / 32768
+        return part.astype(np.float32) / np.float32(32768)
 
     def pitch_of(self, index: int) -> npt.NDArray[np.float32]:
         """Hz per 10 ms, 0 where unvoiced."""

@@ -1,5 +1,6 @@
 """`trivox nano prepare`: the teacher speaks the sentences; the quantiser is fitted and encodes them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def prepare(recipe: NanoRecipe, folder: Path) -> None:
     counts = (recipe.train_sentences, recipe.validation_sentences, recipe.test_sentences)
     texts = sentences(sum(counts), recipe.seed)
     ends = np.cumsum(counts)
-    for split, begin, end in zip(SPLITS, [0, *ends[:-1]], ends):
+    for split, begin, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
         if not is_complete(folder / split):
             _speak(texts[begin:end], split).save(folder / split)
     if not (folder / "train" / "codes.npz").exists():
@@ -45,14 +46,15 @@ def _speak(texts: list[str], split: str) -> Corpus:
     return Corpus(texts, np.concatenate(waves), np.concatenate(pitches), starts)
 
 
-def _teacher() -> "object":
+def _teacher() -> Callable[[str], npt.NDArray[np.float32]]:
     try:
         from hibari import Hibari
     except ImportError:
         raise MissingModel(
             "the teacher voice hibari-tts is not installed: run `make install`, which adds it"
         ) from None
-    return Hibari()
+    teacher: Callable[[str], npt.NDArray[np.float32]] = Hibari()
+    return teacher
 
 
 def _quantise(recipe: NanoRecipe, folder: Path) -> None:

@@ -7,7 +7,9 @@ SLOTS: Mapping[str, Sequence[str]] = {
     "number": (
         "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty"
     ).split(),
-    "room": "kitchen|bedroom|bathroom|garage|hallway|office|garden|living room|cellar|attic".split("|"),
+    "room": "kitchen|bedroom|bathroom|garage|hallway|office|garden|living room|cellar|attic".split(
+        "|"
+    ),
     "thing": "light lamp fan heater radio speaker oven camera window curtain".split(),
     "switch": "on off".split(),
     "name": "anna peter maria john sarah david emma tom lucy michael rachel oliver".split(),

@@ -58,7 +58,7 @@ class _Segments:
         """Quantised features [B, T, F], log2(pitch / 160 Hz) [B, 4T], waveform [B, 640 T]."""
         rng = np.random.default_rng([self.recipe.seed, step])
         rows = [self._segment(rng) for _ in range(self.recipe.codec_batch)]
-        codes, pitch, wave = (torch.from_numpy(np.stack(part)) for part in zip(*rows))
+        codes, pitch, wave = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         return self.codec.quantiser.decode(codes.long()), pitch, wave
 
     def _segment(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,7 +93,7 @@ def _step(
     loss.backward()
     torch.nn.utils.clip_grad_norm_(codec.vocoder.parameters(), 1.0)
     optimiser.step()
-    return loss.item()
+    return float(loss.item())
 
 
 def spectral_loss(spoken: Tensor, wave: Tensor) -> Tensor:

@@ -10,7 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trivox.platform.hashing import sha256_file
-from trivox.policy.codec.features import FEATURES, FRAME_RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, features
+from trivox.policy.codec.features import (
+    FEATURES,
+    FRAME_RATE,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    features,
+)
 from trivox.policy.codec.interface import CodecSpec
 from trivox.policy.codec.rvq import ResidualVQ
 from trivox.policy.codec.vocoder import SourceFilterVocoder

@@ -26,7 +26,7 @@ class ConvNeXtBlock(nn.Module):
         self.project = nn.Linear(3 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.norm(self.depthwise(x).transpose(1, 2))
+        hidden: Tensor = self.norm(self.depthwise(x).transpose(1, 2))
         hidden = self.project(F.gelu(self.expand(hidden)))
         return x + hidden.transpose(1, 2)
 
@@ -37,6 +37,8 @@ class SourceFilterVocoder(nn.Module):
     A ConvNeXt stack at 100 Hz gives, per 10 ms, the amplitudes of `harmonics` harmonics, a noise filter
     of `noise_bands` bands and the pitch; an oscillator bank and filtered noise make the waveform.
     """
+
+    window: Tensor
 
     def __init__(self, width: int = 160, harmonics: int = 64, noise_bands: int = 65) -> None:
         super().__init__()

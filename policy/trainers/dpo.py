@@ -69,7 +69,8 @@ def train_dpo(
     """Train a LoRA adapter on the pairs; the reference is the backbone with the adapter off.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
-    Raises ConfigError for no pairs or for a pair of identical completions, WorkError for a loss that is not finite.
+    Raises ConfigError for no pairs or for a pair of identical completions, WorkError for a loss that is
+    not finite.
     """
     _check(pairs)
     backbone = Backbone.load(backbone_folder)
@@ -87,7 +88,9 @@ def train_dpo(
 
 def _check(pairs: Sequence[TokenPair]) -> None:
     if not pairs:
-        raise ConfigError("DPO: the preference set is empty: label more comparisons or lower the margin")
+        raise ConfigError(
+            "DPO: the preference set is empty: label more comparisons or lower the margin"
+        )
     for index, pair in enumerate(pairs):
         if pair.chosen == pair.rejected:
             raise ConfigError(f"DPO: pair {index} has the same tokens as chosen and as rejected")
