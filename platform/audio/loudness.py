@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 _BLOCK_S = 0.4  # the gating block of BS.1770
+_FILTER_RATE = 48_000  # for which it gives the filter; at lower rates the shelf comes out bent
 _CHANNELS = 5
 _OVERSAMPLING = 4
 
@@ -24,8 +25,12 @@ def loudness_lufs(samples: Samples, rate: int) -> float | None:
     if len(samples) < _BLOCK_S * rate or channels > _CHANNELS or not np.any(samples):
         return None
     from pyloudnorm import Meter  # imports scipy: a second
+    from soxr import resample
 
-    measured = float(Meter(rate).integrated_loudness(samples.astype(np.float64)))
+    heard = resample(samples.astype(np.float64), rate, _FILTER_RATE, "HQ")
+    if len(heard) < _BLOCK_S * _FILTER_RATE:
+        return None
+    measured = float(Meter(_FILTER_RATE).integrated_loudness(heard))
     return measured if np.isfinite(measured) else None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from trivox.platform.errors import ConfigError, StoreError
+from trivox.platform.errors import ConfigError
 
 BUSY_TIMEOUT_S = 30
 
@@ -36,10 +36,7 @@ def writing(engine: sa.Engine) -> sa.Engine:
 
 
 def _to_json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise StoreError(f"a figure in JSON is not finite: {error}") from error
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

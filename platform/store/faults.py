@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
 
 from trivox.platform.errors import DiskFull, StoreError
 
@@ -32,7 +32,7 @@ def sql_errors(place: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+        cause = error.orig if isinstance(error, StatementError) else error
         text = " ".join(str(cause).split())
         if any(sign in text.lower() for sign in _FULL_TEXT):
             raise disk_full(place) from error

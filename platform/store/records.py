@@ -62,7 +62,7 @@ class Records:
         statement = statement.on_conflict_do_nothing(index_elements=same)
         with sql_errors(f"{self._place}: adding {kind.__name__}"):
             rows = [codec.row(record) for record in records]
-            return sum(connection.execute(statement, row).rowcount for row in rows)
+            return connection.execute(statement, rows).rowcount
 
     def get(self, kind: type[R], id: str) -> R:
         """One record; NotFound names kind and id."""
@@ -71,7 +71,7 @@ class Records:
             raise NotFound(f"no {kind.__name__} {id!r} in {self._place}")
         return found[0]
 
-    def find(self, kind: type[R], **equal: Any) -> list[R]:
+    def find(self, kind: type[R], /, **equal: Any) -> list[R]:
         """Records whose columns equal the values given (None: is not set), in the order of adding."""
         table, codec = table_of(kind), codec_of(kind)
         unknown = [name for name in equal if name not in codec.scalars]

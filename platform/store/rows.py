@@ -39,7 +39,8 @@ class RowCodec:
 
     def _json(self, record: Any, name: str, value: Any, adapter: TypeAdapter[Any]) -> Any:
         try:
-            return adapter.dump_python(value, mode="json", warnings="error")
+            # Not mode="json": that turns nan into None. JSON proper is made, or refused, by the engine.
+            return adapter.dump_python(value, warnings="error")
         except (PydanticSerializationError, ValueError) as error:
             raise StoreError(f"{_named(record)}: {name} cannot be kept as JSON: {error}") from error
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0001"
+_FOLDER = Path(__file__).parent
 
 
 def current_revision(connection: sa.Connection) -> str | None:
@@ -68,6 +69,6 @@ def _config(connection: sa.Connection | None) -> "Config":
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

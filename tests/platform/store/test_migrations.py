@@ -1,0 +1,118 @@
+"""Migrated databases have the schema of the records, and keep their data on the way up and down."""
+
+import io
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+
+from trivox.platform.errors import StoreError
+from trivox.platform.records import Branch, Project, Prompt
+from trivox.platform.store import Workspace, migrations
+from trivox.platform.store.engine import writing
+from trivox.platform.store.schema import metadata
+
+_SECOND = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("prompt") as table:
+        table.add_column(sa.Column("mood", sa.String(), server_default="calm"))
+    {then}
+
+
+def downgrade():
+    with op.batch_alter_table("prompt") as table:
+        table.drop_column("mood")
+"""
+PROMPT = Prompt.of(Branch.TTS, ("en",), text="kept")
+
+
+def test_migrated_schema_is_the_schema_of_the_records(ws: Workspace) -> None:
+    with ws._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata()) == []
+
+
+def test_head_is_the_newest_script() -> None:
+    script = ScriptDirectory.from_config(migrations._config(None))
+    assert script.get_heads() == [migrations.HEAD]
+
+
+def test_down_to_nothing_and_up_again(ws: Workspace) -> None:
+    with writing(ws._engine).begin() as connection:
+        migrations.downgrade(connection, "base")
+    assert sa.inspect(ws._engine).get_table_names() == ["alembic_version"]
+    ws.close()
+    with Workspace.open(ws.root) as again:
+        assert again.records.find(Project) == []
+
+
+def _next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    (folder / "versions" / "v0002_mood.py").write_text(_SECOND.format(then=then))
+    monkeypatch.setattr(migrations, "_FOLDER", folder)
+    monkeypatch.setattr(migrations, "HEAD", "0002")
+
+
+def _moods(ws: Workspace) -> list[Any]:
+    with ws._engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.text("SELECT text, mood FROM prompt"))]
+
+
+def test_opening_upgrades_and_keeps_the_data(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.records.add(PROMPT)
+    ws.close()
+    _next_version(tmp_path, monkeypatch)
+    with Workspace.open(ws.root) as newer:
+        assert _moods(newer) == [("kept", "calm")]
+        with writing(newer._engine).begin() as connection:
+            migrations.downgrade(connection, "0001")
+        assert newer.records.find(Prompt) == [PROMPT]
+        assert len(newer.records.find(Project)) == 1
+
+
+def test_failed_upgrade_leaves_the_old_schema(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws.records.add(PROMPT)
+    ws.close()
+    _next_version(tmp_path, monkeypatch, then='op.execute("SELECT 1 FROM nowhere")')
+    with pytest.raises(StoreError, match="no such table: nowhere"):
+        Workspace.open(ws.root)
+    monkeypatch.undo()
+    with Workspace.open(ws.root) as old:
+        assert old.records.find(Prompt) == [PROMPT]
+        assert "mood" not in {
+            column["name"] for column in sa.inspect(old._engine).get_columns("prompt")
+        }
+
+
+def test_first_revision_is_valid_for_postgresql() -> None:
+    written = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
+    )
+    first = import_module("trivox.platform.store.migrations.versions.v0001_records")
+    with Operations.context(context):
+        first.upgrade()
+        first.downgrade()
+    sql = written.getvalue()
+    assert "seq BIGSERIAL NOT NULL" in sql
+    assert "created_at TIMESTAMP WITH TIME ZONE NOT NULL" in sql
+    assert sql.count("CREATE TABLE") == sql.count("DROP TABLE") == len(metadata().tables)
