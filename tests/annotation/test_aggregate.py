@@ -112,10 +112,14 @@ def test_a_correction_replaces_the_judgement() -> None:
 
 def test_the_same_key_counts_once() -> None:
     first, again = votes(2, 2)
-    (preference,) = aggregated(
-        [first, replace(again, idempotency_key=first.idempotency_key)]
-    ).preferences
-    assert preference.judgements == (first.id,)
+    twice = [first, replace(again, idempotency_key=first.idempotency_key)]
+    for judgements in (twice, twice[::-1]):
+        assert aggregated(judgements).preferences[0].judgements == (first.id,)
+
+
+def test_a_majority_outweighed_by_its_dissent_is_never_a_preference() -> None:
+    result = aggregate([TASK], votes(1, 1, -3), project="default", round=None, min_margin=0.0)
+    assert result.dropped == {NARROW: 1}
 
 
 def test_judgements_of_other_tasks_are_not_looked_at() -> None:
