@@ -22,9 +22,11 @@ class FailureKind(StrEnum):
     NO_AUDIO = "no_audio"
     NO_TEXT = "no_text"
     NO_FINISH_REASON = "no_finish_reason"
+    UNKNOWN_LANGUAGE = "unknown_language"
     EMPTY_AUDIO = "empty_audio"
     BROKEN_AUDIO = "broken_audio"
     SHORT_AUDIO = "short_audio"
+    SILENT_AUDIO = "silent_audio"
     SCORER_ERROR = "scorer_error"
 
 
