@@ -14,7 +14,7 @@ from trivox.platform.errors import StoreError, UsageError
 from trivox.platform.records import Project
 from trivox.platform.store.audio import AudioStore
 from trivox.platform.store.config import FILE, WorkspaceConfig, read_config
-from trivox.platform.store.engine import make_engine, writing
+from trivox.platform.store.engine import make_engine
 from trivox.platform.store.faults import file_errors, sql_errors
 from trivox.platform.store.files import write_atomically
 from trivox.platform.store.migrations import migrate
@@ -71,8 +71,12 @@ class Workspace:
                 f" or make a new workspace elsewhere with `trivox init`"
             )
         engine = make_engine(url)
-        with sql_errors(str(root)):
-            migrate(writing(engine), root)
+        try:
+            with sql_errors(str(root)):
+                migrate(engine, root)
+        except BaseException:
+            engine.dispose()
+            raise
         return cls(root, config, engine)
 
     def close(self) -> None:
@@ -103,7 +107,7 @@ def _fill(draft: Path, config: WorkspaceConfig) -> None:
     engine = make_engine(config.database_url(draft))
     try:
         with sql_errors(str(draft)):
-            migrate(writing(engine), draft)
+            migrate(engine, draft)
         Records(engine, str(draft)).add(Project(config.project, config.project, datetime.now(UTC)))
     finally:
         engine.dispose()

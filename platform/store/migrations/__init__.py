@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from trivox.platform.errors import NewerWorkspace
+from trivox.platform.store.engine import writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -31,7 +32,11 @@ def migrate(engine: sa.Engine, place: Path | str) -> None:
 
     Raises NewerWorkspace when its revision is not one of ours.
     """
-    with engine.begin() as connection:
+    with engine.connect() as connection:
+        if current_revision(connection) == HEAD:
+            return
+    with writing(engine).begin() as connection:
+        # Looked at again: another process may have migrated while this one waited for the lock.
         revision = current_revision(connection)
         if revision == HEAD:
             return

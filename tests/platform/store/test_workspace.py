@@ -19,7 +19,8 @@ from trivox.platform.errors import (
     UsageError,
 )
 from trivox.platform.records import Project
-from trivox.platform.store import Workspace, workspace
+from trivox.platform.store import Workspace, migrations, workspace
+from trivox.platform.store.engine import writing
 from trivox.platform.store.migrations import HEAD
 
 
@@ -141,6 +142,27 @@ def test_sqlite_is_set_up(ws: Workspace) -> None:
             for name in ("journal_mode", "foreign_keys", "busy_timeout")
         }
     assert found == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 30000}
+
+
+def test_opening_waits_for_no_writer(ws: Workspace) -> None:
+    with ws.records.transaction(), Workspace.open(ws.root) as other:
+        assert len(other.records.find(Project)) == 1
+
+
+def test_processes_that_open_an_older_workspace_at_once(tmp_path: Path) -> None:
+    """One migrates, the others wait and find it done."""
+    with Workspace.create(tmp_path / "ws") as ws, writing(ws._engine).begin() as connection:
+        migrations.downgrade(connection, "base")
+    code = (
+        "import sys; from pathlib import Path; from trivox.platform.store import Workspace\n"
+        "Workspace.open(Path(sys.argv[1])).close()"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(ws.root)], stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    assert [one.communicate()[1] for one in started] == [b"", b"", b""]
+    assert [one.returncode for one in started] == [0, 0, 0]
 
 
 def test_opening_is_fast(tmp_path: Path) -> None:
