@@ -56,8 +56,8 @@ def _win_rate(column: Any, figure: WinRateFigure | None) -> None:
         return
     column.metric(label, "no decision" if figure.rate is None else f"{figure.rate:.0%}")
     column.caption(
-        f"{figure.policy}: 95% interval {figure.low:.0%} to {figure.high:.0%}, {figure.decisive} decisive"
-        f" comparisons and {figure.ties} ties on held-out prompts, by {', '.join(figure.evaluators)}"
+        f"{figure.policy} on held-out prompts: 95% interval {figure.low:.0%} to {figure.high:.0%};"
+        f" {figure.wins} won, {figure.losses} lost, {figure.ties} tied, by {', '.join(figure.evaluators)}"
     )
 
 

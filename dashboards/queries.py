@@ -41,14 +41,16 @@ class PolicyRow:
 class WinRateFigure:
     """Of a policy over its parent on held-out prompts, 0..1 with its 95% interval.
 
-    rate is None when no comparison was decisive; proxy: no evaluator is independent of those that labelled.
+    rate is wins / (wins + losses), None when there are neither; proxy: no evaluator is independent of those
+    that labelled.
     """
 
     policy: str
     rate: float | None
     low: float
     high: float
-    decisive: int
+    wins: int
+    losses: int
     ties: int
     proxy: bool
     evaluators: tuple[str, ...]
@@ -120,7 +122,8 @@ def _figure(one: Evaluation, figure: Mapping[str, Any], names: Mapping[str, str]
         figure["rate"],
         figure["low"],
         figure["high"],
-        figure["decisive"],
+        figure["wins"],
+        figure["losses"],
         figure["ties"],
         one.proxy,
         tuple(sorted(one.evaluators)),

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from trivox.dashboards import app
 from trivox.dashboards.queries import overview
+from trivox.pipelines.evaluation import COLUMNS, summarise
 from trivox.platform.records import (
     Answer,
     AnswerKind,
@@ -79,7 +80,13 @@ def some_round(id: str, status: RoundStatus, error: str | None = None) -> Round:
     )
 
 
-WIN = {"rate": 0.625, "low": 0.45, "high": 0.78, "decisive": 32, "ties": 8}
+def figures(wins: int, losses: int, ties: int) -> dict[str, Any]:
+    """As a round's evaluation makes them of so many verdicts, each of another prompt."""
+    verdicts = ["win"] * wins + ["loss"] * losses + ["tie"] * ties
+    columns = [f"{name}_{when}" for name in COLUMNS for when in ("before", "after")]
+    empty = dict.fromkeys(columns)
+    rows = [{"prompt": f"p{i}", "verdict": one, **empty} for i, one in enumerate(verdicts)]
+    return summarise(rows, seed=0)
 
 
 @pytest.fixture
@@ -102,7 +109,7 @@ def small(empty: Path) -> Path:
             judgement("h1", JudgeKind.HUMAN),
             judgement("h2", JudgeKind.HUMAN, supersedes="h1"),
             *(judgement(f"s{index}", JudgeKind.SIMULATED) for index in range(3)),
-            evaluation("e1", {"win_rate": WIN}),
+            evaluation("e1", figures(wins=20, losses=12, ties=8)),
             evaluation("e2", {"wer": {"value": 0.1}}),
         )
     return empty
@@ -142,16 +149,19 @@ def test_simulated_is_apart_from_human(monkeypatch: pytest.MonkeyPatch, small: P
 
 
 def test_win_rate_comes_with_its_interval(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
+    """20 of 32 decisive: 0.625. Wilson: centre (0.625 + 3.84 / 64) / 1.12 = 0.612, half width
+    1.96 * sqrt(0.625 * 0.375 / 32 + 3.84 / 4096) / 1.12 = 0.159: 0.453 to 0.771.
+    """
     captions = [caption.value for caption in run(monkeypatch, small).caption]
     assert (
-        "name-child: 95% interval 45% to 78%, 32 decisive comparisons and 8 ties on held-out prompts, "
+        "name-child on held-out prompts: 95% interval 45% to 77%; 20 won, 12 lost, 8 tied, "
         "by dnsmos, pocketsphinx-wer"
     ) in captions
 
 
 def test_proxy_is_named(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
     with Workspace.open(small) as workspace:
-        workspace.records.add(evaluation("e3", {"win_rate": WIN | {"rate": None}}, proxy=True))
+        workspace.records.add(evaluation("e3", figures(0, 0, 8), proxy=True))
     assert metrics(run(monkeypatch, small))["Proxy win rate over the parent"] == "no decision"
 
 
