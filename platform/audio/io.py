@@ -42,14 +42,16 @@ def read_audio(path: Path) -> tuple[Samples, int]:
     the scale, longer than LONGEST_SECONDS.
     """
     if not path.exists():
-        raise BrokenAudio(f"{path}: no such file")
+        raise BrokenAudio(f"{path}: no such file: check the name, or leave it out")
     if not path.is_file():
         raise BrokenAudio(f"{path}: not a file: name one audio file")
     try:
         with path.open("rb") as file:
             return _read(file, str(path))
     except OSError as error:
-        raise BrokenAudio(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise BrokenAudio(
+            f"{path}: cannot be read ({error.strerror or error}): {_REMEDY}"
+        ) from None
 
 
 def decode_audio(data: bytes, name: str) -> tuple[Samples, int]:

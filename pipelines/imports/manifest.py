@@ -1,0 +1,139 @@
+"""Reader of JSONL manifests: one JSON object a line.
+
+| key            | meaning                                                                          |
+|----------------|----------------------------------------------------------------------------------|
+| id             | the row's own name, once in the file; for reports only                           |
+| text           | asr: what is said. tts: what is to be said                                       |
+| audio          | path of the recording, relative to the manifest's folder; asr: required          |
+| language       | BCP-47, such as `zh-CN`; otherwise the import's                                   |
+| speaker        | name of the voice                                                                |
+| licence        | SPDX name or free text; otherwise the import's                                   |
+| group          | rows of one group never fall in two splits                                       |
+| split          | train, validation or test; otherwise divided by the import                       |
+| instruction    | how it should be said or written                                                 |
+| reference_text | the reference answer; asr: otherwise text                                        |
+
+All are optional. A key that looks like a misspelt one of these refuses its row; others are listed in the
+report and not read.
+"""
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trivox.pipelines.imports.rows import (
+    EncodedAudio,
+    Read,
+    Refusal,
+    Remark,
+    Row,
+    RowRefused,
+    decoded_lines,
+    inside,
+    split_named,
+)
+
+
+class ManifestRow(BaseModel):
+    """The schema; see the module's table."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    id: str | None = None
+    text: str | None = None
+    audio: str | None = None
+    language: str | None = None
+    speaker: str | None = None
+    licence: str | None = None
+    group: str | None = None
+    split: str | None = None
+    instruction: str | None = None
+    reference_text: str | None = None
+
+
+def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
+    """Rows of a manifest; audio paths must lie below audio_root, by default the manifest's folder."""
+    root = audio_root or path.parent
+    unread: Counter[str] = Counter()
+    first_rows: dict[str, int] = {}
+    for number, line in decoded_lines(path):
+        label = f"{path.name}:{number}"
+        if isinstance(line, Refusal):
+            yield line
+            continue
+        try:
+            values = _object(line)
+            unread.update(unread_keys(values))
+            row = validated_row(values)
+            if row.id is not None and first_rows.setdefault(row.id, number) != number:
+                raise RowRefused(
+                    f"id {row.id!r} is that of line {first_rows[row.id]} too",
+                    "give each row an id of its own",
+                )
+            yield to_row(row, label, root)
+        except RowRefused as refused:
+            yield refused.of(label)
+    yield from unread_remark(unread)
+
+
+def validated_row(values: Mapping[str, Any]) -> ManifestRow:
+    """The values by the schema; RowRefused names the first wrong one."""
+    try:
+        return ManifestRow.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RowRefused(f"{key}: {first['msg']}", "write it as text") from None
+
+
+def to_row(row: ManifestRow, label: str, root: Path, audio: EncodedAudio | None = None) -> Row:
+    """A row of the schema with its paths and split understood; RowRefused."""
+    named = inside(root, row.audio) if row.audio else None
+    return Row(
+        label,
+        text=row.text,
+        audio=audio or named,
+        language=row.language,
+        speaker=row.speaker,
+        licence=row.licence,
+        group=row.group,
+        split=split_named(row.split) if row.split else None,
+        instruction=row.instruction,
+        reference_text=row.reference_text,
+    )
+
+
+def unread_keys(values: Mapping[str, Any]) -> list[str]:
+    """Keys outside the schema; RowRefused when one looks like a misspelt key of it."""
+    known = list(ManifestRow.model_fields)
+    unknown = [key for key in values if key not in known]
+    for key in unknown:
+        near = difflib.get_close_matches(
+            key, [name for name in known if name not in values], 1, 0.8
+        )
+        if near:
+            raise RowRefused(f"unknown key {key!r}", f"write {near[0]!r}")
+    return unknown
+
+
+def unread_remark(unread: Counter[str]) -> Iterator[Remark]:
+    if unread:
+        listed = ", ".join(f"{key} ({count} rows)" for key, count in sorted(unread.items()))
+        known = ", ".join(ManifestRow.model_fields)
+        yield Remark(f"keys that were not read: {listed}; those that are: {known}")
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = f"not JSON ({str(error).splitlines()[0]})"
+        raise RowRefused(reason, "write one JSON object a line") from None
+    if not isinstance(value, dict):
+        raise RowRefused(f"a JSON {type(value).__name__}", "write one JSON object a line")
+    return value

@@ -1,0 +1,162 @@
+"""What readers hand on: rows that might be taken, and refusals that say why not."""
+
+import gzip
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TypeAlias, cast
+
+from trivox.platform.records import Split
+
+LONGEST_LINE = 1 << 20
+"""Bytes; a longer line is no row but a damaged file."""
+LONGEST_TEXT = 5000
+"""Characters of one prompt."""
+
+_SPLITS = {
+    "train": Split.TRAIN, "training": Split.TRAIN,
+    "validation": Split.VALIDATION, "valid": Split.VALIDATION, "val": Split.VALIDATION,
+    "dev": Split.VALIDATION, "test": Split.TEST,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EncodedAudio:
+    """A recording as the bytes of an audio file; name is for errors and carries the suffix."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a source, before anything was checked but its form.
+
+    label: what people find the row by: `manifest.jsonl:12`, `wavs/LJ001-0001.wav`. None: not said by the
+    source, so the import's own setting holds.
+    """
+
+    label: str
+    text: str | None = None
+    audio: Path | EncodedAudio | None = None
+    language: str | None = None
+    speaker: str | None = None
+    licence: str | None = None
+    group: str | None = None
+    split: Split | None = None
+    instruction: str | None = None
+    reference_text: str | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that was not taken."""
+
+    row: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.row}: {self.reason}: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader has to say about the source as a whole."""
+
+    text: str
+
+
+Read: TypeAlias = Row | Refusal | Remark
+
+
+class RowRefused(Exception):
+    """Raised where one row turns out unusable; caught where its label is known."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason, remedy)
+        self.reason, self.remedy = reason, remedy
+
+    def of(self, label: str) -> Refusal:
+        return Refusal(label, self.reason, self.remedy)
+
+
+def clean_text(text: str) -> str:
+    """Composed (NFC), white space collapsed; any script. RowRefused when there is nothing to say."""
+    cleaned = " ".join(unicodedata.normalize("NFC", text).split())
+    if not cleaned:
+        raise RowRefused("the text is empty", "write a text, or delete the row")
+    strange = [c for c in cleaned if c == "\ufffd" or unicodedata.category(c) in ("Cc", "Cs")]
+    if strange:
+        raise RowRefused(
+            f"the text holds U+{ord(strange[0]):04X}, a control character or a wrongly decoded one",
+            "save the source as UTF-8 text",
+        )
+    if len(cleaned) > LONGEST_TEXT:
+        raise RowRefused(
+            f"the text has {len(cleaned)} characters, the limit is {LONGEST_TEXT}",
+            "cut it into sentences",
+        )
+    return cleaned
+
+
+def split_named(name: str) -> Split:
+    """The split of a name in common use; RowRefused for others."""
+    if name.lower() not in _SPLITS:
+        raise RowRefused(f"split {name!r} is unknown", "write train, validation or test")
+    return _SPLITS[name.lower()]
+
+
+def is_split(name: str) -> bool:
+    return name.lower() in _SPLITS
+
+
+def inside(root: Path, name: str) -> Path:
+    """The path that name means below root; RowRefused when it, or what it links to, lies elsewhere."""
+    try:
+        resolved = (root / name).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise RowRefused(f"{name!r} is not a path", "name a file of the source") from None
+    if not resolved.is_relative_to(root.resolve()):
+        raise RowRefused(
+            f"{name!r} leads out of {root}",
+            "copy the recording into the folder and name it relative to the folder",
+        )
+    return resolved
+
+
+def decoded_lines(path: Path) -> Iterator[tuple[int, str | Refusal]]:
+    """Number from 1 and text of each line that is not blank; memory is bounded by LONGEST_LINE."""
+    with _opened(path) as file:
+        number = 0
+        while raw := file.readline(LONGEST_LINE):
+            number += 1
+            whole = raw.endswith(b"\n") or len(raw) < LONGEST_LINE
+            if not whole:
+                _skip_line(file)
+            line = _decoded(raw, number, path.name) if whole else _too_long(number, path.name)
+            if isinstance(line, Refusal) or line.strip():
+                yield number, line
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _skip_line(file: IO[bytes]) -> None:
+    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
+        pass
+
+
+def _decoded(raw: bytes, number: int, name: str) -> str | Refusal:
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start + 1} is not UTF-8"
+        return Refusal(f"{name}:{number}", reason, "save the file as UTF-8")
+
+
+def _too_long(number: int, name: str) -> Refusal:
+    reason = f"the line is longer than {LONGEST_LINE} bytes"
+    return Refusal(f"{name}:{number}", reason, "write one row a line")
