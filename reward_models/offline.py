@@ -141,9 +141,9 @@ def whisper_base() -> Path:
     data = module_folder(*_identity(WHISPER_BASE_PARTS[0])) / "data"
     model = folder / "model.bin"
     names = ("config.json", "tokenizer.json", "vocabulary.txt")
-    if model.is_file() and file_hash(model) == WHISPER_BASE_SHA256:
-        if all((folder / name).is_file() for name in names):
-            return folder
+    complete = all((folder / name).is_file() for name in (*names, model.name))
+    if complete and file_hash(model) == WHISPER_BASE_SHA256:
+        return folder
     parts = [located(part) for part in WHISPER_BASE_PARTS]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -156,6 +156,7 @@ class PocketSphinx:
         if primary_language(language) != "en":
             raise UnknownLanguage(f"pocketsphinx does not know {language!r}, but en")
         pcm = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, False, True)
         self._decoder.end_utt()

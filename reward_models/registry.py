@@ -35,19 +35,19 @@ def _pocketsphinx() -> Scorer:
 
 
 def _duration() -> Scorer:
-    from trivox.reward_models.signal import DurationGate
+    from trivox.reward_models.gates import DurationGate
 
     return DurationGate()
 
 
 def _silence() -> Scorer:
-    from trivox.reward_models.signal import SilenceGate
+    from trivox.reward_models.gates import SilenceGate
 
     return SilenceGate()
 
 
 def _end() -> Scorer:
-    from trivox.reward_models.signal import EndGate
+    from trivox.reward_models.gates import EndGate
 
     return EndGate()
 

@@ -25,7 +25,8 @@ class DurationBounds:
     """Seconds of speech per character of normalised text, spaces included.
 
     alphabetic: hibari at its own pace speaks the home-assistant sentences at 0.05 to 0.10; slow speech
-    is about twice that. ideographic: a syllable each. slack_s is allowed beyond the upper bound (pauses at both ends).
+    is about twice that. ideographic: a syllable each. slack_s is added to the upper bound: pauses at
+    both ends.
     """
 
     alphabetic_low: float = 0.03

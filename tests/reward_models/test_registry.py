@@ -1,0 +1,49 @@
+"""Scorers by name, and that looking them up costs nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from trivox.platform.errors import MissingModel, NotFound
+from trivox.platform.scoring import Scorer
+from trivox.reward_models import offline
+from trivox.reward_models.registry import build, families, names
+
+
+def test_every_scorer_says_the_family_of_the_registry(scorer: Callable[[str], Scorer]) -> None:
+    for name, family in families(names()).items():
+        assert (scorer(name).info.name, scorer(name).info.family) == (name, family)
+        assert len(scorer(name).info.weights_hash) == 64
+
+
+def test_whisper_sizes_are_one_family() -> None:
+    found = families(["whisper-base-wer", "whisper-tiny-wer", "pocketsphinx-wer"])
+    assert list(found.values()) == ["whisper", "whisper", "pocketsphinx"]
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(NotFound, match=r"'wer'.*whisper-base-wer"):
+        build("wer")
+    with pytest.raises(NotFound):
+        families(["wer"])
+
+
+def test_lookup_loads_no_model_library() -> None:
+    code = (
+        "import sys\n"
+        "from trivox.reward_models.registry import build, families, names\n"
+        "families(names()); [build(name) for name in ('duration', 'silence', 'end')]\n"
+        "heavy = {'torch', 'faster_whisper', 'onnxruntime', 'librosa', 'pocketsphinx'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["whisper-base-wer", "whisper-tiny-wer", "distillmos", "dnsmos"])
+def test_missing_weights_name_the_way_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingModel, match=r"==[0-9.]+ is not installed: `make install`"):
+        build(name)
