@@ -75,11 +75,12 @@ class Desk:
         self._clock = clock
         self._lock = threading.RLock()
         self._view: View | None = None
-        asked = {task.id: judges_of(workspace, task) for task in comparison_tasks(workspace, round)}
+        tasks = comparison_tasks(workspace, round)
+        asked = {task.id: judges_of(workspace, task) for task in tasks}
         self.done = sum(judge in judges for judges in asked.values())
         self._queue = [
             task
-            for task in comparison_tasks(workspace, round)
+            for task in tasks
             if judge not in asked[task.id] and len(asked[task.id]) < task.overlap
         ]
         self._audio = _audio_of(workspace, self._queue)

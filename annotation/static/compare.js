@@ -38,7 +38,7 @@ function show(clip) {
   const playing = !clip.audio.paused && !clip.audio.ended;
   clip.card.classList.toggle("playing", playing);
   clip.card.classList.toggle("heard", heard(clip));
-  clip.verb.textContent = playing ? "Pause" : clip.ended ? "Listen again to" : "Listen to";
+  clip.verb.textContent = playing ? "Pause" : "Listen to";
   clip.bar.value = clip.audio.currentTime;
   if (!Number.isFinite(clip.audio.duration)) return;
   const length = `${clip.audio.duration.toFixed(1)} s`;
@@ -132,17 +132,19 @@ document.getElementById("skip-form").addEventListener("submit", (event) => {
   send("skip", new FormData(event.target).get("reason"));
 });
 
-function open(id) {
+/** Open or close a list, with the focus in it or on its heading. */
+function unfold(id) {
   const details = document.getElementById(id);
   details.open = !details.open;
-  if (details.open) (details.querySelector("input") || details.querySelector("summary")).focus();
+  const inside = details.open && details.querySelector("input");
+  (inside || details.querySelector("summary")).focus();
 }
 
 const keys = new Map(answers.map((answer) => [answer.getAttribute("aria-keyshortcuts"), () => choose(answer.dataset.choice)]));
 for (const clip of clips) keys.set(clip.side.toLowerCase(), () => toggle(clip));
 if (clips.length) keys.set(" ", () => toggle(current));
-keys.set("s", () => open("skip"));
-keys.set("?", () => open("help"));
+keys.set("s", () => unfold("skip"));
+keys.set("?", () => unfold("help"));
 
 document.addEventListener("keydown", (event) => {
   // Not while text is composed (Chinese input), not with a modifier, not on a held key.
@@ -161,7 +163,6 @@ keysOn.addEventListener("change", () => localStorage.setItem("trivox-keys", keys
 
 for (const tag of document.querySelectorAll("[data-language]")) {
   try {
-    const name = new Intl.DisplayNames(["en"], { type: "language" }).of(tag.dataset.language);
-    if (name !== tag.dataset.language) tag.textContent = `${name} (${tag.dataset.language})`;
+    tag.textContent = new Intl.DisplayNames(["en"], { type: "language" }).of(tag.dataset.language);
   } catch { /* not a tag that the browser knows: it stays as it is */ }
 }

@@ -30,16 +30,18 @@ ROUND = "round_secret"
 TEXTS = (("en", "the small boat crossed the quiet bay"), ("zh-CN", "小船驶过平静的海湾"))
 
 
-def tone(hertz: float, seconds: float = SECONDS) -> npt.NDArray[np.float32]:
+def tone(hertz: float, seconds: float) -> npt.NDArray[np.float32]:
     """float32 [n]: a soft sine."""
     time = np.arange(round(seconds * RATE)) / RATE
     return (0.1 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
-def sounding(workspace: Workspace, prompt: str, index: int) -> Rollout:
+def sounding(workspace: Workspace, prompt: str, index: int, seconds: float) -> Rollout:
     """A rollout with a tone of its own, its audio stored."""
     hertz = 300.0 + 100 * index + len(prompt)
-    audio = workspace.audio.put(tone(hertz), RATE, project=workspace.project, source="test")
+    audio = workspace.audio.put(
+        tone(hertz, seconds), RATE, project=workspace.project, source="test"
+    )
     workspace.records.add(audio)
     return Rollout(
         id=f"ro_secret_{prompt[-4:]}_{index}",
@@ -61,14 +63,16 @@ def sounding(workspace: Workspace, prompt: str, index: int) -> Rollout:
     )
 
 
-def waiting_round(workspace: Workspace, overlap: int = 1) -> list[Task]:
+def waiting_round(workspace: Workspace, overlap: int = 1, seconds: float = SECONDS) -> list[Task]:
     """One comparison for each of TEXTS, of one round; the second prompt has an instruction."""
     project = workspace.project
     prompts = [
         Prompt.of(Branch.TTS, (language,), text=text, instruction="calmly" if place else None)
         for place, (language, text) in enumerate(TEXTS)
     ]
-    rollouts = [sounding(workspace, prompt.id, index) for prompt in prompts for index in range(2)]
+    rollouts = [
+        sounding(workspace, prompt.id, index, seconds) for prompt in prompts for index in range(2)
+    ]
     workspace.tables.write(rollouts, branch=Branch.TTS, round=ROUND, part="all")
     stage, status = Stage.LABEL, RoundStatus.WAITING
     the_round = Round(
@@ -101,6 +105,12 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def tasks(workspace: Workspace) -> list[Task]:
     return waiting_round(workspace)
+
+
+@pytest.fixture
+def long_tasks(workspace: Workspace) -> list[Task]:
+    """The same with clips of 20 s, which outlast a slow machine."""
+    return waiting_round(workspace, seconds=20.0)
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_from_the_first_comparison_to_the_last(
     first = browser.get("/").text
     assert "1 of 2" in first and "Which clip says the text better?" in first
     assert '<p class="text" lang="en"' in first and "the small boat" in first
-    assert "Guideline, version 3" in first and "Asked to be said" not in first
+    assert "Guideline, version 3" in first and "Instruction:" not in first
     listen(browser, clock)
     assert vote(browser, "a3").json() == {"done": 1, "total": 2}
     second = browser.get("/").text
