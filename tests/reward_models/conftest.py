@@ -47,11 +47,10 @@ def english() -> list[Item]:
 
 @pytest.fixture(scope="session")
 def noisy(english: list[Item]) -> list[Item]:
-    """The same sentences, noise as loud as the speech."""
-    clean = [one.samples for one in english if one.samples is not None]
-    return [
-        item(with_noise(samples, 0), one.text) for samples, one in zip(clean, english, strict=True)
-    ]
+    """The first sentence, noise as loud as the speech."""
+    samples = english[0].samples
+    assert samples is not None
+    return [item(with_noise(samples, 0), english[0].text)]
 
 
 @pytest.fixture(scope="session")
