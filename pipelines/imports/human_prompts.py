@@ -52,7 +52,7 @@ def import_human_prompts(
             intake.add(read)
     except (OSError, EOFError) as error:
         raise BadImport(f"{texts}: cannot be read ({error}): install it again") from None
-    return publish(intake, "asterisk", SplitPlan(test_share=1), str(sounds))
+    return publish(intake, "asterisk", SplitPlan(), str(sounds))
 
 
 def _rows(sounds: Path, texts: Path) -> Iterator[Read]:

@@ -100,11 +100,13 @@ def test_cut_off(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str])
 
 
 def test_ogg_cut_anywhere() -> None:
+    """libsndfile drops a last page that is not whole, and says nothing."""
     encoded = io.BytesIO()
-    soundfile.write(encoded, tone(16_000, 3.0), 16_000, format="OGG")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(160_000)
+    soundfile.write(encoded, noise, 16_000, format="OGG")
     whole = encoded.getvalue()
-    assert len(decode_audio(whole, "a.ogg")[0]) == 48_000
-    for end in range(1, len(whole), 97):
+    assert whole.count(b"OggS") > 5 and len(decode_audio(whole, "a.ogg")[0]) == 160_000
+    for end in range(1, len(whole), len(whole) // 50):
         with pytest.raises(BrokenAudio):
             decode_audio(whole[:end], "a.ogg")
 

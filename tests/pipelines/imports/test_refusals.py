@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from trivox.pipelines.imports import ImportReport, Refusal, SplitPlan, Terms, import_source, service
+from trivox.pipelines.imports import ImportReport, Refusal, SplitPlan, Terms, import_source
+from trivox.pipelines.imports.layouts import read_rows
 from trivox.pipelines.imports.rows import LONGEST_LINE
 from trivox.platform.errors import BadImport, DiskFull, RefusedByConsent
 from trivox.platform.records import Audio, Branch, Consent, Prompt, PromptSet, Speaker, Split
@@ -209,14 +210,13 @@ def test_broken_off_import_leaves_no_set(
 ) -> None:
     record(source / "a.wav")
     path = manifest(source, {"audio": "a.wav", "text": "one"}, {"audio": "a.wav", "text": "two"})
-    read_rows = service.read_rows
 
     def cut(*arguments: Any) -> Any:
         yield next(iter(read_rows(*arguments)))
         raise stop
 
     with monkeypatch.context() as patched, pytest.raises(type(stop)):
-        patched.setattr(service, "read_rows", cut)
+        patched.setattr("trivox.pipelines.imports.service.read_rows", cut)
         take(workspace, path)
     for kind in (Audio, Prompt, PromptSet, Speaker):
         assert not workspace.records.find(kind)
