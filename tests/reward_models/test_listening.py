@@ -32,7 +32,9 @@ def test_noise_costs_words(
     name: str, scorer: Build, english: list[Item], noisy: list[Item]
 ) -> None:
     clean = values(scorer(name).score(english))
-    assert sum(clean[:1]) < sum(values(scorer(name).score(noisy)))
+    # PocketSphinx takes seconds over noise: one clip.
+    heard = slice(None) if name.startswith("whisper") else slice(1, 2)
+    assert sum(clean[heard]) < sum(values(scorer(name).score(noisy[heard])))
     if name.startswith("whisper"):
         assert clean == [0, 0, 0]
 
@@ -41,7 +43,7 @@ def test_noise_costs_words(
 def test_noise_costs_quality(
     name: str, scorer: Build, english: list[Item], noisy: list[Item]
 ) -> None:
-    clean, worse = values(scorer(name).score(english[:1])), values(scorer(name).score(noisy))
+    clean, worse = values(scorer(name).score(english[:1])), values(scorer(name).score(noisy[:1]))
     assert all(good > bad + 0.5 for good, bad in zip(clean, worse, strict=True))
     assert all(1 <= value <= 5 for value in clean + worse)
 
