@@ -24,7 +24,7 @@ _FRAME_S = 0.02
 class DurationBounds:
     """Seconds of speech per character of normalised text, spaces included.
 
-    alphabetic: hibari at its own pace speaks the home-assistant sentences at 0.05 to 0.10; slow speech
+    alphabetic: hibari at its own pace speaks 150 home-assistant sentences at 0.06 to 0.10; slow speech
     is about twice that. ideographic: a syllable each. slack_s is added to the upper bound: pauses at
     both ends.
     """
