@@ -25,4 +25,10 @@ def bar() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
+        disable=not console.is_terminal,
     )
+
+
+def say(line: str) -> None:
+    """One line for people, on stderr."""
+    console.print(line, highlight=False, markup=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from trivox.platform.errors import NotFound
 from trivox.platform.hashing import content_hash, sha256_file, sha256_files
@@ -35,6 +36,8 @@ class Backbone:
                 raise NotFound(f"backbone {folder}: {needed} is missing: give a folder that has it")
         # Small matrices: a second thread spends its time waiting for the first.
         torch.set_num_threads(1)
+        # transformers draws a bar for each load; Trivox draws its own where the wait is worth one.
+        disable_progress_bar()
         lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         return cls(
             folder,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trivox.policy.text import speakable
 from trivox.policy.vocabulary import TokenMap
 
 
@@ -15,8 +16,8 @@ def asr_prompt(tokens: TokenMap, codes: npt.NDArray[np.int32]) -> list[int]:
 
 
 def tts_prompt(tokens: TokenMap, text: str) -> list[int]:
-    """`<|tts|> <|text|> characters <|audio|>`; raises UnspeakableText."""
-    return [tokens.tts, tokens.text, *tokens.text_ids(text), tokens.audio]
+    """`<|tts|> <|text|> characters <|audio|>`, of the text as `speakable` writes it; raises UnspeakableText."""
+    return [tokens.tts, tokens.text, *tokens.text_ids(speakable(text)), tokens.audio]
 
 
 @dataclass(frozen=True)

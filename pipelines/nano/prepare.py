@@ -1,5 +1,6 @@
 """`trivox nano prepare`: the teacher speaks the sentences; the quantiser is fitted and encodes them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,26 +12,58 @@ import torch
 from trivox.pipelines.nano.corpus import SPLITS, Corpus, is_complete, save_codes
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.sentences import sentences
-from trivox.platform.errors import MissingModel
+from trivox.platform.errors import ConfigError, MissingModel
 from trivox.platform.progress import progress
-from trivox.policy.codec.features import SAMPLE_RATE, features, pad_to_frame, pitch_100hz
+from trivox.policy.codec.features import (
+    FRAME_RATE,
+    SAMPLE_RATE,
+    features,
+    pad_to_frame,
+    pitch_100hz,
+)
+from trivox.policy.codec.interface import CodecSpec
 from trivox.policy.codec.rvq import fit_residual_vq
 
 TEACHER_RATE = 24_000
 QUANTISER_FILE = "quantiser.pt"
 CODEBOOKS, CODEBOOK_SIZE = 2, 512
+CODEC_SPEC = CodecSpec("nano", SAMPLE_RATE, FRAME_RATE, (CODEBOOK_SIZE,) * CODEBOOKS)
 
 
 def prepare(recipe: NanoRecipe, folder: Path) -> None:
-    """Write speech of all splits, the fitted quantiser and the codes under folder; skips what is there."""
-    counts = (recipe.train_sentences, recipe.validation_sentences, recipe.test_sentences)
-    texts = sentences(sum(counts), recipe.seed)
-    ends = np.cumsum(counts)
-    for split, begin, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True):
-        if not is_complete(folder / split):
-            _speak(texts[begin:end], split).save(folder / split)
+    """Write speech of all splits, the fitted quantiser and the codes under folder; skips what is there.
+
+    Raises ConfigError when folder holds the corpus of another recipe, MissingModel without the teacher.
+    """
+    for split in SPLITS:
+        prepare_split(recipe, folder, split)
     if not (folder / "train" / "codes.npz").exists():
         _quantise(recipe, folder)
+
+
+def prepare_split(recipe: NanoRecipe, folder: Path, split: str) -> None:
+    """Speech of one split under folder, unless it is there; raises as `prepare` does."""
+    _claim(recipe, folder)
+    if not is_complete(folder / split):
+        counts = (recipe.train_sentences, recipe.validation_sentences, recipe.test_sentences)
+        texts = sentences(sum(counts), recipe.seed)
+        begin = sum(counts[: SPLITS.index(split)])
+        _speak(texts[begin : begin + counts[SPLITS.index(split)]], split).save(folder / split)
+
+
+def _claim(recipe: NanoRecipe, folder: Path) -> None:
+    """Note which corpus folder holds; raises ConfigError when it is another one."""
+    names = {"seed", "train_sentences", "validation_sentences", "test_sentences"}
+    wanted, note = recipe.model_dump(include=names), folder / "corpus.json"
+    if note.exists():
+        found = json.loads(note.read_text())
+        if found != wanted:
+            raise ConfigError(
+                f"{folder} holds the corpus of {found}, the recipe asks for {wanted}: give another folder"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(wanted))
 
 
 def _speak(texts: list[str], split: str) -> Corpus:

@@ -10,20 +10,19 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
 from trivox.pipelines.nano.corpus import Corpus, load_codes
+from trivox.pipelines.nano.prepare import CODEC_SPEC
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.progress import bar
 from trivox.policy.branches import asr_prompt, tts_prompt
-from trivox.policy.codec.features import FRAME_RATE, SAMPLE_RATE
-from trivox.policy.codec.interface import CodecSpec
 from trivox.policy.vocabulary import TokenMap, nano_token_map, nano_tokenizer
 
 IGNORE = -100
 
 
-def train_lm(recipe: NanoRecipe, folder: Path, codec: CodecSpec) -> Path:
+def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
     """Train on the prepared codes; returns the model's folder. Resumes from its checkpoint."""
     torch.manual_seed(recipe.seed)
-    tokens = nano_token_map(codec)
+    tokens = nano_token_map(CODEC_SPEC)
     model = LlamaForCausalLM(_config(recipe, tokens))
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.lm_learning_rate, weight_decay=0.05, betas=(0.9, 0.95)
@@ -43,10 +42,6 @@ def train_lm(recipe: NanoRecipe, folder: Path, codec: CodecSpec) -> Path:
     nano_tokenizer(tokens).save_pretrained(folder / "lm")
     tokens.save(folder / "lm")
     return folder / "lm"
-
-
-def nano_codec_spec(codebooks: int, size: int) -> CodecSpec:
-    return CodecSpec("nano", SAMPLE_RATE, FRAME_RATE, (size,) * codebooks)
 
 
 def _config(recipe: NanoRecipe, tokens: TokenMap) -> LlamaConfig:

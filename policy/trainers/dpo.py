@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import TrainerCallback, set_seed
 
@@ -64,9 +64,11 @@ def train_dpo(
     settings: DPOSettings,
     folder: Path,
     seed: int,
+    start: Path | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainedAdapter:
-    """Train a LoRA adapter on the pairs; the reference is the backbone with the adapter off.
+    """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
+    adapter off, or a frozen copy of the adapter `start`, which is then trained further.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
     Raises ConfigError for no pairs or for a pair of identical completions, WorkError for a loss that is
@@ -75,11 +77,11 @@ def train_dpo(
     _check(pairs)
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
-    trainer = _trainer(backbone, pairs, settings, folder, seed, on_step)
+    trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
     result = trainer.train()
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise WorkError(f"DPO: the loss became {result.training_loss}: lower the learning rate")
-    trainer.model.save_pretrained(folder)
+    trainer.model.save_pretrained(folder, selected_adapters=["default"])
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
     metrics = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
     weights = sha256_file(folder / ADAPTER_WEIGHTS)
@@ -102,6 +104,7 @@ def _trainer(
     settings: DPOSettings,
     folder: Path,
     seed: int,
+    start: Path | None,
     on_step: Callable[[int, int], None],
 ) -> Any:
     from transformers import AutoTokenizer
@@ -131,13 +134,19 @@ def _trainer(
         data_seed=seed,
     )
     return _pretokenised_trainer()(
-        model=backbone.lm,
+        model=_start(backbone, start),
         args=arguments,
         train_dataset=_rows(pairs),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
-        peft_config=_lora(settings),
+        peft_config=_lora(settings) if start is None else None,
         callbacks=[_step_callback(on_step)],
     )
+
+
+def _start(backbone: Backbone, adapter: Path | None) -> Any:
+    if adapter is None:
+        return backbone.lm
+    return PeftModel.from_pretrained(backbone.lm, adapter, is_trainable=True)
 
 
 def _pretokenised_trainer() -> type:

@@ -1,0 +1,27 @@
+"""A trained recipe as one checkpoint folder: what ships with the package."""
+
+import os
+import shutil
+from pathlib import Path
+
+from trivox.platform.errors import NotFound
+from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
+
+
+def export(folder: Path, checkpoint: Path) -> int:
+    """Copy language model, tokenizer, token map and codec of a trained recipe; returns their size in bytes.
+
+    Replaces the files of checkpoint that it writes and leaves others (a model card) alone. Raises NotFound.
+    """
+    for part in ("lm", "codec"):
+        if not (folder / part / WEIGHTS_FILE).exists():
+            raise NotFound(f"{folder}: {part} is not trained yet: trivox nano train --part {part}")
+    written = 0
+    for source, target in ((folder / "lm", checkpoint), (folder / "codec", checkpoint / CODEC_FOLDER)):
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted(source.iterdir()):
+            partial = target / f".{file.name}.partial"
+            shutil.copyfile(file, partial)
+            os.replace(partial, target / file.name)
+            written += file.stat().st_size
+    return written

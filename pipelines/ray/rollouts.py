@@ -1,0 +1,104 @@
+"""The actor that speaks: prompts to rollouts from a resident policy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trivox.pipelines.ray.pool import PoolWorker
+from trivox.platform.records import (
+    Audio,
+    Branch,
+    DecodingStatistics,
+    Rollout,
+    Sampling,
+    Segment,
+    SegmentKind,
+)
+from trivox.platform.store import Workspace
+from trivox.policy.resident import ResidentPolicy, Speech
+
+SYNTHETIC = "synthetic speech of a Trivox policy"
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """One rollout to make: its id and seed are decided by the driver, not by the worker."""
+
+    id: str
+    prompt: str
+    text: str
+    seed: int
+    index: int
+
+
+@dataclass(frozen=True)
+class RolloutUnit:
+    """Requests of one batch with the policy that answers: adapter None is the backbone itself."""
+
+    requests: tuple[RolloutRequest, ...]
+    adapter: Path | None
+    producer: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class RolloutBatch:
+    """What a unit gave: rollouts, and the records of the audio that the worker has written."""
+
+    rollouts: tuple[Rollout, ...]
+    audio: tuple[Audio, ...]
+
+
+class RolloutWorker(PoolWorker):
+    """One resident backbone; adapters are swapped by unit."""
+
+    def __init__(self, root: Path, backbone: Path, slots: int, project: str, round: str) -> None:
+        self.store = Workspace.open(root).audio
+        self.policy = ResidentPolicy(backbone, slots)
+        self.project, self.round = project, round
+
+    def work(self, unit: RolloutUnit) -> RolloutBatch:
+        texts = [request.text for request in unit.requests]
+        seeds = [request.seed for request in unit.requests]
+        with self.policy.using(unit.adapter) as speaker:
+            spoken = speaker.speak(texts, seeds, unit.sampling)
+        rollouts, audio = [], []
+        for request, speech in zip(unit.requests, spoken, strict=True):
+            stored = self._store(speech) if len(speech.samples) else None
+            audio += [stored] if stored else []
+            rollouts.append(self._rollout(unit, request, speech, stored))
+        return RolloutBatch(tuple(rollouts), tuple(audio))
+
+    def _store(self, speech: Speech) -> Audio:
+        rate = self.policy.backbone.codec.spec.sample_rate
+        return self.store.put(
+            speech.samples, rate, project=self.project, source=SYNTHETIC, licence="Apache-2.0"
+        )
+
+    def _rollout(
+        self, unit: RolloutUnit, request: RolloutRequest, speech: Speech, audio: Audio | None
+    ) -> Rollout:
+        said, backbone = speech.generation, self.policy.backbone
+        return Rollout(
+            id=request.id,
+            project=self.project,
+            round=self.round,
+            branch=Branch.TTS,
+            prompt=request.prompt,
+            producer=unit.producer,
+            seed=request.seed,
+            index=request.index,
+            sampling=unit.sampling,
+            engine="in-process",
+            dtype="float32",
+            tokens=tuple(said.tokens),
+            segments=(Segment(SegmentKind.AUDIO, "assistant", 0, len(said.tokens), True),),
+            logprobs=tuple(said.logprobs),
+            finish_reason=said.finish_reason,
+            audio=audio.id if audio else None,
+            codes=tuple(tuple(frame) for frame in speech.codes.tolist()),
+            codes_layout=backbone.tokens.layout,
+            decoding=DecodingStatistics(said.forward_passes),
+            timings={"batch_s": said.seconds},
+            codec_hash=backbone.codec.weights_hash,
+            tokenizer_hash=backbone.tokenizer_hash,
+        )

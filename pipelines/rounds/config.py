@@ -1,0 +1,127 @@
+"""The configuration of a round: what people edit in TOML. Every default of a round lives here."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trivox.annotation.simulated import SimulatedJudge
+from trivox.platform.errors import ConfigError
+from trivox.platform.records import Branch, Sampling
+from trivox.platform.scoring import check_families
+from trivox.policy.resident import TTS_SAMPLING
+from trivox.policy.trainers.dpo import DPOSettings
+from trivox.reward_models.registry import families
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RolloutSection(Section):
+    prompts: int = Field(48, ge=1)
+    """How many prompts of the training split get candidates; fewer when the split is smaller."""
+    candidates: int = Field(4, ge=2)
+    """Candidates for each prompt."""
+    temperature: float = Field(1.0, gt=0)
+    """Higher than in use, so that candidates differ enough to be compared."""
+    max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8)
+    slots: int = Field(16, ge=1)
+    """Width of a batch, which is also the unit of work of an actor."""
+    workers: int = Field(2, ge=1)
+    """Ray actors, each with one resident backbone."""
+    on_unspeakable: Literal["refuse", "exclude"] = "refuse"
+    """What to do with prompts outside the model's alphabet: refuse the round, or leave them out and say so."""
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+
+
+class ScoreSection(Section):
+    rewards: tuple[str, ...] = ("whisper-base-wer", "distillmos")
+    """Scorers that judges and rewards may look at."""
+    gates: tuple[str, ...] = ("duration", "silence", "end")
+    """Scorers that a candidate must pass."""
+    workers: int = Field(2, ge=1)
+    unit: int = Field(12, ge=1)
+    """Rollouts in one unit of scoring work."""
+
+
+class CompareSection(Section):
+    pairs_per_prompt: int = Field(3, ge=1)
+    overlap: int = Field(1, ge=1)
+    """Judgements wanted for each comparison."""
+
+
+class LabelSection(Section):
+    judges: Literal["human", "simulated"] = "human"
+    wer_weight: float = Field(SimulatedJudge.wer_weight, ge=0)
+    mos_weight: float = Field(SimulatedJudge.mos_weight, ge=0)
+    noise: float = Field(SimulatedJudge.noise, ge=0)
+
+
+class AggregateSection(Section):
+    min_margin: float = Field(1.0, ge=0, le=3)
+    min_confidence: float = Field(0.5, ge=0, le=1)
+
+
+class EvaluateSection(Section):
+    prompts: int = Field(100, ge=2)
+    """Held-out prompts; fewer when the split is smaller."""
+    evaluators: tuple[str, ...] = ("pocketsphinx-wer", "dnsmos")
+    """A recogniser that decides by word error rate, and a quality predictor that breaks its ties."""
+    monitor: str | None = None
+    """A recogniser whose word error rate is reported beside the evaluators', deciding nothing."""
+    quality_margin: float = Field(0.1, ge=0)
+    """Difference of predicted quality under which two equally intelligible clips are a tie."""
+    temperature: float = Field(TTS_SAMPLING.temperature, ge=0)
+
+
+class PublishSection(Section):
+    win_rate_above: float = Field(0.5, ge=0.5, lt=1)
+    """The lower bound of the win rate's 95% interval must lie above this."""
+    wer_increase_at_most: float = Field(0.02, ge=0)
+    """The mean paired change of held-out word error rate must not lie above this."""
+
+
+class RoundConfig(Section):
+    """A round, from rollouts to a published policy."""
+
+    branch: Branch = Branch.TTS
+    algorithm: Literal["dpo"] = "dpo"
+    policy: str = "nano"
+    """Version to start from: a name, an id, or the start of an id."""
+    prompts: str = "nano-domain"
+    """Prompt set, `name` or `name@version`."""
+    seed: int = Field(0, ge=0)
+    rollout: RolloutSection = RolloutSection()
+    score: ScoreSection = ScoreSection()
+    compare: CompareSection = CompareSection()
+    label: LabelSection = LabelSection()
+    aggregate: AggregateSection = AggregateSection()
+    train: DPOSettings = DPOSettings()
+    evaluate: EvaluateSection = EvaluateSection()
+    publish: PublishSection = PublishSection()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.branch is not Branch.TTS:
+            raise ValueError(f"rounds on branch {self.branch.value!r} are not built yet: use 'tts'")
+        families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators])
+        if self.label.judges == "simulated" and not self.score.rewards:
+            raise ValueError("simulated judges need at least one scorer in score.rewards")
+        return self
+
+    def proxy_reason(self) -> str | None:
+        """Why the win rate is only a proxy one, or None: a family that labelled also evaluates."""
+        labelling = self.score.rewards if self.label.judges == "simulated" else ()
+        try:
+            check_families(families(labelling), families(self.evaluate.evaluators))
+        except ConfigError as error:
+            return str(error)
+        return None
+
+
+def demo_config(seed: int) -> RoundConfig:
+    """What `trivox demo` runs: the defaults, judged by simulated judges."""
+    return RoundConfig(seed=seed, label=LabelSection(judges="simulated"))

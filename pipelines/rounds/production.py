@@ -1,0 +1,119 @@
+"""Making and scoring rollouts through the Ray pools: shared by the stages that need either."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from trivox.pipelines.ray.pool import WorkerPool
+from trivox.pipelines.ray.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
+from trivox.pipelines.ray.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.rounds.context import RoundContext
+from trivox.platform.errors import ConfigError, UnspeakableText
+from trivox.platform.hashing import derived_id, derived_seed
+from trivox.platform.records import PolicyVersion, Prompt, Rollout, Sampling, Score, ScorerRole
+from trivox.policy.branches import tts_prompt
+from trivox.policy.vocabulary import TokenMap
+
+Part = TypeVar("Part")
+
+
+def requests_for(
+    ctx: RoundContext, prompts: Sequence[Prompt], count: int, stage: str, policy: PolicyVersion
+) -> list[RolloutRequest]:
+    """count requests for each prompt. The seed does not depend on the policy, so policies are compared on
+    the same draws."""
+    return [
+        RolloutRequest(
+            id=derived_id("ro", ctx.round.id, stage, policy.id, prompt.id, index),
+            prompt=prompt.id,
+            text=prompt.text or "",
+            seed=derived_seed(ctx.round.seed, stage, prompt.id, index),
+            index=index,
+        )
+        for prompt in prompts
+        for index in range(count)
+    ]
+
+
+def produce(
+    ctx: RoundContext,
+    requests: Sequence[RolloutRequest],
+    policy: PolicyVersion,
+    sampling: Sampling,
+    label: str,
+) -> list[Rollout]:
+    """The rollouts of the requests, in their order; those that are stored already are not made again."""
+    settings = ctx.config.rollout
+    batches = chunks(requests, settings.slots)
+    stored = {rollout.id for rollout in ctx.rollouts()}
+    missing = [batch for batch in batches if any(one.id not in stored for one in batch)]
+    if missing:
+        adapter = ctx.adapter_folder(policy)
+        units = [RolloutUnit(tuple(batch), adapter, policy.id, sampling) for batch in missing]
+        arguments = (
+            ctx.ws.root, ctx.backbone_folder, settings.slots, ctx.round.project, ctx.round.id
+        )  # fmt: skip
+        with WorkerPool(RolloutWorker, settings.workers, *arguments) as pool:
+            for index, batch in pool.map(units, label):
+                ctx.ws.records.add(*batch.audio)
+                part = f"rollouts-{derived_id('part', [one.id for one in missing[index]])}"
+                ctx.ws.tables.write(
+                    batch.rollouts, branch=ctx.round.branch, round=ctx.round.id, part=part
+                )
+    return ctx.rollouts([request.id for request in requests])
+
+
+def score(
+    ctx: RoundContext, rollouts: Sequence[Rollout], scorers: Mapping[str, ScorerRole], label: str
+) -> list[Score]:
+    """Scores of the rollouts by the scorers (name -> role); what is stored already is not scored again."""
+    wanted = {rollout.id for rollout in rollouts}
+    done = {(one.rollout, one.scorer) for one in ctx.scores()}
+    missing = [r for r in rollouts if any((r.id, name) not in done for name in scorers)]
+    if missing:
+        batches = chunks([_request(ctx, rollout) for rollout in missing], ctx.config.score.unit)
+        arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id)
+        with WorkerPool(ScoringWorker, ctx.config.score.workers, *arguments) as pool:
+            for index, scores in pool.map([tuple(batch) for batch in batches], label):
+                names = [one.rollout for one in batches[index]]
+                part = f"scores-{derived_id('part', sorted(scorers), names)}"
+                ctx.ws.tables.write(
+                    scores, branch=ctx.round.branch, round=ctx.round.id, part=part
+                )
+    return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in scorers]
+
+
+def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[str]]:
+    """Prompts that the policy has tokens for, and ids of those it has not.
+
+    Raises UnspeakableText for the first of those when the configuration says "refuse", and ConfigError
+    when nothing is left.
+    """
+    tokens = TokenMap.load(ctx.backbone_folder)
+    kept, excluded = [], []
+    for prompt in prompts:
+        try:
+            tts_prompt(tokens, prompt.text or "")
+            kept.append(prompt)
+        except UnspeakableText as error:
+            if ctx.config.rollout.on_unspeakable == "refuse":
+                where = f"prompt {prompt.id} of {ctx.prompt_set.reference}"
+                raise UnspeakableText(error.text, error.strange, error.alphabet, where) from None
+            excluded.append(prompt.id)
+    if not kept:
+        raise ConfigError(
+            f"{ctx.prompt_set.reference}: none of {len(prompts)} prompts can be spoken by "
+            f"{ctx.backbone.name}: import prompts in its alphabet"
+        )
+    return kept, excluded
+
+
+def chunks(items: Sequence[Part], size: int) -> list[list[Part]]:
+    """The items in order, in lists of at most `size`."""
+    return [list(items[begin : begin + size]) for begin in range(0, len(items), size)]
+
+
+def _request(ctx: RoundContext, rollout: Rollout) -> ScoringRequest:
+    prompt = ctx.prompt(rollout.prompt)
+    return ScoringRequest(
+        rollout.id, rollout.audio, prompt.text or "", prompt.languages[0], rollout.finish_reason
+    )

@@ -1,0 +1,22 @@
+"""Scorers listen to every candidate."""
+
+from collections import Counter
+
+from trivox.pipelines.rounds.context import Outcome, RoundContext
+from trivox.pipelines.rounds.production import score
+from trivox.platform.records import ScorerRole, Stage
+
+
+def run(ctx: RoundContext) -> Outcome:
+    made = ctx.outputs(Stage.ROLLOUT)["rollouts"]
+    scorers = dict.fromkeys(ctx.config.score.rewards, ScorerRole.REWARD)
+    scorers |= dict.fromkeys(ctx.config.score.gates, ScorerRole.GATE)
+    scores = score(ctx, ctx.rollouts(made), scorers, "score")
+    failures = Counter(one.failure.kind for one in scores if one.failure)
+    not_passed = Counter(
+        one.component for one in scores if one.role is ScorerRole.GATE and one.value == 0
+    )
+    return Outcome(
+        {"rollouts": len(made), "scorers": {name: role.value for name, role in scorers.items()}},
+        {"scores": len(scores), "failures": dict(failures), "gates_not_passed": dict(not_passed)},
+    )

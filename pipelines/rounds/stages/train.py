@@ -1,0 +1,90 @@
+"""Preferences update the policy: a LoRA adapter of the branch."""
+
+import os
+import shutil
+from pathlib import Path
+
+from trivox.pipelines.rounds.context import Outcome, RoundContext
+from trivox.platform.hashing import derived_id
+from trivox.platform.progress import bar
+from trivox.platform.records import (
+    PolicyStatus,
+    PolicyVersion,
+    PreferenceSet,
+    Rollout,
+    Stage,
+)
+from trivox.platform.registry import register
+from trivox.policy.branches import tts_prompt
+from trivox.policy.trainers.dpo import TokenPair, TrainedAdapter, train_dpo
+from trivox.policy.vocabulary import TokenMap
+
+ARTEFACTS = "artefacts"
+
+
+def run(ctx: RoundContext) -> Outcome:
+    preferences = ctx.ws.records.get(
+        PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"]
+    )
+    pairs = _pairs(ctx, preferences)
+    folder = ctx.ws.root / ARTEFACTS / derived_id("adapter", ctx.round.id)
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    trained = _train(ctx, pairs, partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    policy = _candidate(ctx, folder, trained)
+    register(ctx.ws, policy)
+    return Outcome(
+        {"preference_set": preferences.id, "parent": ctx.policy.id},
+        {
+            "policy": policy.id,
+            "pairs": len(pairs),
+            "steps": trained.steps,
+            "metrics": trained.metrics,
+            "adapter_hash": trained.weights_hash,
+        },
+    )
+
+
+def _pairs(ctx: RoundContext, preferences: PreferenceSet) -> list[TokenPair]:
+    tokens = TokenMap.load(ctx.backbone_folder)
+    said = {rollout.id: rollout for rollout in ctx.rollouts()}
+    return [
+        _pair(ctx, tokens, said[one.chosen], said[one.rejected]) for one in preferences.preferences
+    ]
+
+
+def _pair(ctx: RoundContext, tokens: TokenMap, chosen: Rollout, rejected: Rollout) -> TokenPair:
+    prompt = tts_prompt(tokens, ctx.prompt(chosen.prompt).text or "")
+    return TokenPair(prompt, list(chosen.tokens), list(rejected.tokens))
+
+
+def _train(ctx: RoundContext, pairs: list[TokenPair], folder: Path) -> TrainedAdapter:
+    with bar() as shown:
+        task = shown.add_task("train", total=None)
+        return train_dpo(
+            ctx.backbone_folder,
+            pairs,
+            ctx.config.train,
+            folder,
+            ctx.round.seed,
+            start=ctx.adapter_folder(ctx.policy),
+            on_step=lambda done, total: shown.update(task, completed=done, total=total),
+        )
+
+
+def _candidate(ctx: RoundContext, folder: Path, trained: TrainedAdapter) -> PolicyVersion:
+    return PolicyVersion(
+        id=derived_id("po", ctx.round.id, trained.weights_hash),
+        project=ctx.round.project,
+        name=f"{ctx.backbone.name}-{ctx.round.branch.value}-{ctx.round.id[-6:]}",
+        branch=ctx.round.branch,
+        parents={ctx.policy.id: 1.0},
+        backbone=ctx.backbone.id,
+        artefact=str(folder.relative_to(ctx.ws.root)),
+        artefact_hash=trained.weights_hash,
+        round=ctx.round.id,
+        status=PolicyStatus.CANDIDATE,
+        created_at=ctx.round.created_at,
+    )

@@ -1,0 +1,87 @@
+"""What all commands share: the workspace option, JSON on stdout, tables."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from trivox.platform.records import PolicyVersion
+    from trivox.platform.store import Workspace
+    from trivox.policy.resident import ResidentPolicy
+
+DEFAULT_WORKSPACE = Path("trivox-workspace")
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        "--workspace", "-w", envvar="TRIVOX_WORKSPACE", help="Folder of the workspace to work in."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+PolicyOption = Annotated[
+    str, typer.Option("--policy", "-p", help="Policy version: a name, an id, or the start of an id.")
+]
+
+
+def open_workspace(root: Path) -> "Workspace":
+    from trivox.platform.store import Workspace
+
+    return Workspace.open(root)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout; numbers that JSON does not know become null."""
+    typer.echo(json.dumps(_plain(value), ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
+    """A table on stdout, or the line `empty` when there is no row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        Console().print(table)
+    else:
+        typer.echo(empty)
+
+
+def load_policy(root: Path, name: str) -> "tuple[ResidentPolicy, PolicyVersion, Path | None]":
+    """The resident backbone of a policy version, the version, and its adapter's folder.
+
+    Without a workspace at root only the packaged model can be named.
+    """
+    from trivox.pipelines.workspaces import packaged_nano
+    from trivox.platform.errors import NotFound
+    from trivox.platform.records import PolicyVersion
+    from trivox.platform.registry import resolve
+    from trivox.policy.backbone import locate
+    from trivox.policy.resident import ResidentPolicy
+
+    try:
+        ws = open_workspace(root)
+    except NotFound:
+        policy = packaged_nano("default")
+        if name not in ("nano", policy.name):
+            raise
+        return ResidentPolicy(locate(policy.artefact, root)), policy, None
+    policy = resolve(ws, name)
+    if policy.backbone is None:
+        return ResidentPolicy(locate(policy.artefact, ws.root)), policy, None
+    backbone = ws.records.get(PolicyVersion, policy.backbone)
+    resident = ResidentPolicy(locate(backbone.artefact, ws.root))
+    return resident, policy, locate(policy.artefact, ws.root)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,125 @@
+"""`trivox data`: prompts and speech that come from outside."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trivox.commands.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+    print_table,
+)
+from trivox.platform.records import Branch, Consent, Split
+
+if TYPE_CHECKING:
+    from trivox.pipelines.imports import ImportReport
+
+app = typer.Typer(help="Import prompts and speech, and see what is there.", no_args_is_help=True)
+SHOWN_REFUSALS = 10
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="Folder, file, or Hugging Face dataset id.")],
+    name: Annotated[str, typer.Option(help="Name of the prompt set; importing again makes a new version.")],
+    branch: Annotated[Branch, typer.Option(help="What the prompts are for.")] = Branch.TTS,
+    language: Annotated[str, typer.Option(help="BCP-47, of rows that name none.")] = "en-US",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="auto, ljspeech, librispeech, folder (audio with .txt beside it), jsonl, hf, text, "
+            "or asterisk (folder of .g722)."
+        ),
+    ] = "auto",
+    test_share: Annotated[float, typer.Option(help="Share of groups held out for tests.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Which groups are held out.")] = 0,
+    speaker: Annotated[str | None, typer.Option(help="Whose voice, where rows name none.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence, where rows name none.")] = None,
+    consent: Annotated[
+        list[Consent] | None,
+        typer.Option(help="What the speakers allow; give it several times. Default: train and annotate."),
+    ] = None,
+    min_rate: Annotated[int, typer.Option(help="Refuse recordings below this rate, in Hz.")] = 0,
+    audio_root: Annotated[Path | None, typer.Option(help="What a manifest's paths are relative to.")] = None,
+    texts: Annotated[Path | None, typer.Option(help="Transcripts of layout asterisk.")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Take your own prompts and speech into a versioned prompt set.
+
+    Good rows are taken, the others are listed with the reason and the remedy. A JSONL row has `text`, and
+    optionally `audio`, `language`, `speaker`, `licence`, `group`, `split`, `instruction`, `reference_text`.
+    """
+    from trivox.pipelines.imports import SplitPlan, Terms, import_human_prompts, import_source
+
+    ws = open_workspace(workspace)
+    if layout == "asterisk":
+        folder = Path(source)
+        report = import_human_prompts(ws, folder, texts or folder / "core-sounds-en.txt", name)
+    else:
+        terms = Terms(speaker, licence, *([tuple(consent)] if consent else []))
+        report = import_source(
+            ws,
+            source,
+            name=name,
+            branch=branch,
+            language=language,
+            layout=layout,
+            split=SplitPlan(test_share=test_share, seed=seed),
+            terms=terms,
+            min_rate=min_rate,
+            audio_root=audio_root,
+        )
+    _print(report, json)
+
+
+def _print(report: "ImportReport", json: bool) -> None:
+    prompt_set = report.prompt_set
+    if json:
+        figures = {split.value: len(prompt_set.prompts(split)) for split in Split}
+        refused = [{"row": r.row, "reason": r.reason, "remedy": r.remedy} for r in report.refused]
+        print_json(
+            {
+                "prompt_set": prompt_set.reference,
+                "new_version": report.new_version,
+                "layout": report.layout,
+                "taken": report.taken,
+                "splits": figures,
+                "audio_seconds": report.audio_seconds,
+                "refused": refused,
+                "notes": report.notes,
+            }
+        )
+        return
+    what = "imported" if report.new_version else "unchanged"
+    typer.echo(
+        f"{what}: {prompt_set.reference}, {report.taken} prompts, {report.audio_seconds / 60:.1f} minutes of "
+        f"audio, layout {report.layout}; {len(report.refused)} rows refused, {report.repeated} repeated"
+    )
+    for note in report.notes:
+        typer.echo(f"  note: {note}")
+    for refusal in report.refused[:SHOWN_REFUSALS]:
+        typer.echo(f"  refused: {refusal.row}: {refusal.reason}; {refusal.remedy}")
+    if len(report.refused) > SHOWN_REFUSALS:
+        typer.echo(f"  and {len(report.refused) - SHOWN_REFUSALS} more: see them all with --json")
+
+
+@app.command("list")
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
+    """List the prompt sets."""
+    from trivox.platform.records import PromptSet
+
+    ws = open_workspace(workspace)
+    rows = [
+        (one.reference, *(len(one.prompts(split)) for split in Split))
+        for one in ws.records.find(PromptSet, project=ws.project)
+    ]
+    names = ("prompt_set", *(split.value for split in Split))
+    if json:
+        print_json({"prompt_sets": [dict(zip(names, row, strict=True)) for row in rows]})
+    else:
+        print_table(names, [tuple(map(str, row)) for row in rows], "no prompt set yet: trivox data import")

@@ -1,0 +1,80 @@
+"""`trivox policy`: versions of the shared model and its adapters."""
+
+from typing import Annotated
+
+import typer
+
+from trivox.commands.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+    print_table,
+)
+
+app = typer.Typer(help="Versions of the model: where they come from and how good they are.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
+    """List the policy versions with their parents and their status."""
+    from trivox.platform.records import PolicyVersion
+
+    ws = open_workspace(workspace)
+    policies = ws.records.find(PolicyVersion, project=ws.project)
+    known = {policy.id: policy.name for policy in policies}
+    names = ("policy", "branch", "status", "parents", "round", "id")
+    rows = [
+        (
+            policy.name,
+            policy.branch.value if policy.branch else "all",
+            policy.status.value,
+            ", ".join(known.get(parent, parent) for parent in policy.parents),
+            policy.round or "",
+            policy.id,
+        )
+        for policy in policies
+    ]
+    if json:
+        print_json({"policies": [dict(zip(names, row, strict=True)) for row in rows]})
+    else:
+        print_table(names, rows, "no policy version: make a workspace with `trivox init`")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name, id, or start of an id.", metavar="POLICY")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """One version: its artefact and hash, its lineage, its evaluations, and what was decided about it."""
+    from dataclasses import asdict
+
+    from trivox.platform.records import Decision, Evaluation
+    from trivox.platform.registry import lineage, resolve
+
+    ws = open_workspace(workspace)
+    policy = resolve(ws, name)
+    ancestors = [one.name for one in lineage(ws, policy)]
+    evaluations = ws.records.find(Evaluation, policy=policy.id)
+    decisions = ws.records.find(Decision, subject=policy.id)
+    if json:
+        figures = [{"suite": e.suite, "proxy": e.proxy, "results": e.results} for e in evaluations]
+        made = [{"kind": d.kind, "actor": d.actor, "reason": d.reason} for d in decisions]
+        print_json(
+            {**asdict(policy), "lineage": ancestors, "evaluations": figures, "decisions": made}
+        )
+        return
+    typer.echo(f"{policy.name} ({policy.status.value})")
+    typer.echo(f"  lineage   {' <- '.join(ancestors)}")
+    typer.echo(f"  artefact  {policy.artefact}")
+    typer.echo(f"  sha256    {policy.artefact_hash}")
+    typer.echo(f"  round     {policy.round or 'none'}")
+    for evaluation in evaluations:
+        win = evaluation.results["win_rate"]
+        rate = "none" if win["rate"] is None else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+        kind = "proxy win rate" if evaluation.proxy else "win rate"
+        typer.echo(f"  {evaluation.suite}: {kind} over its parent {rate}")
+    for decision in decisions:
+        typer.echo(f"  {decision.kind} by {decision.actor}: {decision.reason}")

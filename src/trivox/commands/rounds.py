@@ -1,0 +1,225 @@
+"""`trivox round`, `worker`, `label` and `report`: rounds from configuration to published policy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trivox.commands.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    open_workspace,
+    print_json,
+    print_table,
+)
+from trivox.platform.errors import EXIT_WAITING
+from trivox.platform.progress import say
+from trivox.platform.records import Branch
+
+if TYPE_CHECKING:
+    from trivox.platform.records import Round
+    from trivox.platform.store import Workspace
+
+app = typer.Typer(help="Run rounds of RL and look at what they made.", no_args_is_help=True)
+RoundArgument = Annotated[
+    str, typer.Argument(help="Round id, its beginning or its end, or `last`.", metavar="ROUND")
+]
+LAST = "last"
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option(help="TOML file; options below override it.")] = None,
+    branch: Annotated[Branch | None, typer.Option(help="Branch to improve.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Version to start from (default: nano).")] = None,
+    prompts: Annotated[str | None, typer.Option(help="Prompt set, `name` or `name@version`.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed is another round.")] = None,
+    judges: Annotated[str | None, typer.Option(help="human (default) or simulated.")] = None,
+    count: Annotated[int | None, typer.Option(help="How many training prompts.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Candidates for each prompt.")] = None,
+    enqueue_only: Annotated[bool, typer.Option("--enqueue", help="Leave the work to `trivox worker`.")] = False,
+    serve: Annotated[bool, typer.Option(help="With human judges: serve the labelling page and wait.")] = True,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Run a round: rollout, score, compare, label, aggregate, train, evaluate, publish.
+
+    The same configuration and seed is the same round: a finished one is shown, a broken one goes on where it
+    stopped. Exit code 3: it waits for people.
+    """
+    from trivox.pipelines.rounds.service import enqueue, retry
+    from trivox.platform.records import RoundStatus
+
+    ws = open_workspace(workspace)
+    overrides: dict[str, Any] = {
+        "branch": branch,
+        "policy": policy,
+        "prompts": prompts,
+        "seed": seed,
+        "label.judges": judges,
+        "rollout.prompts": count,
+        "rollout.candidates": candidates,
+    }
+    round_ = enqueue(ws, read_config(config, overrides))
+    if round_.status is RoundStatus.FAILED:
+        round_ = retry(ws, round_)
+    say(f"round {round_.id}: {round_.status.value}")
+    if not enqueue_only:
+        round_ = carry_on(ws, round_, serve)
+    show_round(ws, round_, json)
+    if round_.status is RoundStatus.WAITING:
+        raise typer.Exit(EXIT_WAITING)
+
+
+def read_config(path: Path | None, overrides: dict[str, Any]) -> Any:
+    """The configuration of a TOML file with `section.key` overrides; None overrides nothing."""
+    from trivox.pipelines.rounds.config import RoundConfig
+    from trivox.platform.config import load_toml, validated
+
+    base = RoundConfig() if path is None else load_toml(path, RoundConfig)
+    raw = base.model_dump(mode="json")
+    for key, value in overrides.items():
+        *sections, name = key.split(".")
+        place = raw
+        for section in sections:
+            place = place[section]
+        if value is not None:
+            place[name] = value
+    return validated(raw, RoundConfig, "round configuration")
+
+
+def carry_on(ws: "Workspace", round_: "Round", serve: bool) -> "Round":
+    """Work on a round until it ends, or until people are needed and none is served."""
+    from trivox.pipelines.rounds.runner import run_round
+    from trivox.pipelines.rounds.service import ENDED
+    from trivox.platform.records import RoundStatus
+
+    while round_.status not in ENDED:
+        round_ = run_round(ws, round_.id)
+        if round_.status is RoundStatus.WAITING and not (serve and _labelled(ws, round_.id) == 0):
+            break
+    return round_
+
+
+def _labelled(ws: "Workspace", round_id: str) -> int:
+    """Serve the labelling page until nothing waits or the person stops; returns what still waits."""
+    from trivox.annotation.server import serve_labels
+
+    with serve_labels(ws, round_id) as server:
+        say(f"\nLabel in a browser on this machine (the address works once):\n\n  {server.url}\n")
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return server.waiting()
+
+
+def show_round(ws: "Workspace", round_: "Round", json: bool) -> None:
+    from trivox.pipelines.rendering import print_report, write_html
+    from trivox.pipelines.report import report as make
+
+    made = make(ws, round_)
+    if json:
+        print_json(made.as_json())
+        return
+    path = ws.root / "reports" / f"{round_.id}.html"
+    write_html(made, path)
+    print_report(made, path)
+
+
+@app.command()
+def show(
+    name: RoundArgument = LAST,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """What each stage of a round made, how the policy changed, and what to run next."""
+    from trivox.pipelines.rounds.service import find_round
+
+    ws = open_workspace(workspace)
+    show_round(ws, find_round(ws, name), json)
+
+
+@app.command("list")
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
+    """List the rounds, the oldest first."""
+    from trivox.platform.records import Round
+
+    ws = open_workspace(workspace)
+    names = ("round", "branch", "algorithm", "seed", "stage", "status", "error")
+    rows = [
+        (r.id, r.branch.value, r.algorithm, str(r.seed), r.stage.value, r.status.value, r.error or "")
+        for r in ws.records.find(Round, project=ws.project)
+    ]
+    if json:
+        print_json({"rounds": [dict(zip(names, row, strict=True)) for row in rows]})
+    else:
+        print_table(names, rows, "no round yet: trivox round run")
+
+
+@app.command()
+def cancel(name: RoundArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
+    """End a queued, waiting or failed round for good; what it made stays."""
+    from trivox.pipelines.rounds.service import cancel as cancel_round
+    from trivox.pipelines.rounds.service import find_round
+
+    ws = open_workspace(workspace)
+    cancelled = cancel_round(ws, find_round(ws, name))
+    typer.echo(f"round {cancelled.id} is {cancelled.status.value}")
+
+
+def worker(
+    once: Annotated[bool, typer.Option(help="Stop when nothing is runnable.")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Work on queued rounds, and on waiting ones as soon as people have judged, until interrupted."""
+    from trivox.pipelines.rounds.worker import work
+
+    worked = work(open_workspace(workspace), once=once)
+    typer.echo(f"{worked} rounds worked on")
+
+
+def label(
+    name: RoundArgument = LAST,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Serve the labelling page of a waiting round on this machine, behind a one-time address."""
+    from trivox.pipelines.rounds.service import find_round
+
+    ws = open_workspace(workspace)
+    waiting = _labelled(ws, find_round(ws, name).id)
+    if waiting:
+        typer.echo(f"{waiting} comparisons still wait")
+        raise typer.Exit(EXIT_WAITING)
+    typer.echo("all judged; go on with: trivox worker --once")
+
+
+def report(
+    names: Annotated[list[str], typer.Argument(help="Rounds to pool, such as three seeds.", metavar="ROUND...")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Pool the evaluations of several rounds: one win rate, one change in WER, intervals by prompt."""
+    from trivox.pipelines.report import pool
+    from trivox.pipelines.rounds.service import find_round
+
+    ws = open_workspace(workspace)
+    print_pool(pool(ws, [find_round(ws, name) for name in names]), json)
+
+
+def print_pool(pooled: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(pooled)
+        return
+    win, change = pooled["win_rate"], pooled["wer_change"]
+    rate = "none" if win["rate"] is None else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+    typer.echo(f"{len(pooled['rounds'])} rounds, {pooled['pairs']} pairs of {pooled['prompts']} prompts")
+    typer.echo(
+        f"win rate {rate}; {win['wins']} wins, {win['losses']} losses, {win['ties']} ties, "
+        f"{pooled['failed']} failed"
+    )
+    if change["mean"] is not None:
+        typer.echo(
+            f"WER {pooled['wer_before']:.2%} before, {pooled['wer_after']:.2%} after, change "
+            f"{100 * change['mean']:+.2f} points ({100 * change['low']:+.2f} to {100 * change['high']:+.2f})"
+        )

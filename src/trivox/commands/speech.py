@@ -1,0 +1,84 @@
+"""`trivox asr` and `trivox tts`: the two branches of a policy version at work."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trivox.commands.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    PolicyOption,
+    WorkspaceOption,
+    load_policy,
+    print_json,
+)
+
+asr = typer.Typer(help="Speech to text with any policy version.", no_args_is_help=True)
+tts = typer.Typer(help="Text to speech with any policy version.", no_args_is_help=True)
+
+
+@asr.callback()
+def _asr() -> None:
+    pass
+
+
+@tts.callback()
+def _tts() -> None:
+    pass
+
+
+@asr.command()
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(help="Audio files of any common format.")],
+    policy: PolicyOption = "nano",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Print the text of each file."""
+    from trivox.platform.audio.io import read_audio, resample, to_mono
+
+    read = [read_audio(file) for file in files]
+    resident, version, adapter = load_policy(workspace, policy)
+    rate = resident.backbone.codec.spec.sample_rate
+    waves = [resample(to_mono(samples), native, rate) for samples, native in read]
+    with resident.using(adapter) as speaker:
+        texts = [transcript.text for transcript in speaker.transcribe(waves)]
+    if json:
+        rows = [{"file": str(file), "text": text} for file, text in zip(files, texts, strict=True)]
+        print_json({"policy": version.name, "transcripts": rows})
+        return
+    for file, text in zip(files, texts, strict=True):
+        typer.echo(f"{file}: {text}" if len(files) > 1 else text)
+
+
+@tts.command()
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    out: Annotated[Path, typer.Option(help="Audio file to write; its suffix says the format.")] = Path("speech.wav"),
+    policy: PolicyOption = "nano",
+    seed: Annotated[int, typer.Option(help="Another seed is another take.")] = 0,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.", min=0)] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Speak a text into an audio file."""
+    from dataclasses import replace
+
+    from trivox.platform.audio.io import write_wav
+    from trivox.platform.errors import WorkError
+    from trivox.policy.resident import TTS_SAMPLING
+
+    resident, version, adapter = load_policy(workspace, policy)
+    sampling = TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
+    with resident.using(adapter) as speaker:
+        speech = speaker.speak([text], [seed], sampling)[0]
+    if len(speech.samples) == 0:
+        raise WorkError(f"policy {version.name} said nothing for {text!r}: try another --seed")
+    rate = resident.backbone.codec.spec.sample_rate
+    write_wav(out, speech.samples, rate)
+    seconds = len(speech.samples) / rate
+    if json:
+        print_json({"policy": version.name, "file": str(out), "seconds": seconds, "seed": seed})
+    else:
+        typer.echo(f"{out}: {seconds:.2f} s by {version.name}")
