@@ -125,5 +125,12 @@ def _move(draft: Path, root: Path, made_root: bool) -> None:
         raise UsageError(
             f"{root} holds {taken[0]!r} already: choose an empty folder, or move it away"
         )
-    for name in names:  # trivox.toml last: with it the folder becomes a workspace
-        os.rename(draft / name, root / name)
+    moved: list[str] = []
+    try:
+        for name in names:  # trivox.toml last: with it the folder becomes a workspace
+            os.rename(draft / name, root / name)
+            moved.append(name)
+    except BaseException:
+        for name in moved:
+            os.rename(root / name, draft / name)
+        raise

@@ -7,7 +7,6 @@ from trivox.platform.store.schema import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata(),
-    transactional_ddl=True,
     render_as_batch=True,
 )
 context.run_migrations()

@@ -150,14 +150,14 @@ _SCORES = records(
 
 
 @given(st.lists(_ROLLOUTS, min_size=1, max_size=3))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_rollouts(ws: Workspace, rollouts: list[Rollout]) -> None:
     ws.tables.write(rollouts, branch=Branch.REALTIME, round="rd_1", part="0")
     assert ws.tables.read(Rollout) == rollouts
 
 
 @given(st.lists(_SCORES, min_size=1, max_size=3))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_scores(ws: Workspace, scores: list[Score]) -> None:
     ws.tables.write(scores, branch=Branch.TTS, round="rd_1", part="0")
     assert ws.tables.read(Score) == scores

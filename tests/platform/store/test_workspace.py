@@ -76,6 +76,25 @@ def test_create_on_a_full_disk_leaves_nothing(
     assert not there_before or list(root.iterdir()) == []
 
 
+def test_folder_becomes_a_workspace_last_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    moved: list[str] = []
+
+    def rename(source: Path, target: Path) -> None:
+        moved.append(target.name)
+        if target == tmp_path / "trivox.toml":
+            raise OSError(28, "No space left on device")
+        os.replace(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(DiskFull):
+        Workspace.create(tmp_path)
+    assert moved[3] == "trivox.toml"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_open_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="run `trivox init"):
         Workspace.open(tmp_path)
