@@ -18,11 +18,11 @@ class SimulatedJudge:
 
     name: str = "wer-mos"
     seed: int = 0
-    error_rates: tuple[str, ...] = ("wer", "cer")
-    """Components of which the first that a rollout has is its error rate (a fraction)."""
+    error_rate: str = "intelligibility"
+    """Component that is the rate of word or character errors, a fraction."""
     wer_weight: float = 8.0
     """Utility lost by an error rate of 1: a tenth more errors weighs as much as 0.8 MOS points."""
-    mos: str = "mos"
+    mos: str = "naturalness"
     """Component that predicts a mean opinion score, 1..5; not needed when mos_weight is 0."""
     mos_weight: float = 1.0
     gates: tuple[str, ...] = ("duration", "silence", "end")
@@ -94,8 +94,7 @@ def _heard(task: Task, item: str, scores: Mapping[str, Score], judge: SimulatedJ
 def utility(item: str, scores: Mapping[str, Score], judge: SimulatedJudge) -> float:
     """What the judge thinks of a rollout before noise; scores: component -> score."""
     gates = [_value(item, scores, gate) for gate in judge.gates]
-    rate = next((one for one in judge.error_rates if one in scores), judge.error_rates[0])
-    total = -judge.wer_weight * _value(item, scores, rate)
+    total = -judge.wer_weight * _value(item, scores, judge.error_rate)
     if judge.mos_weight:
         total += judge.mos_weight * _value(item, scores, judge.mos)
     return total if all(gate >= 0.5 for gate in gates) else judge.gate_utility

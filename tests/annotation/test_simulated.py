@@ -21,6 +21,7 @@ from trivox.platform.records import (
     TaskKind,
     Tie,
 )
+from trivox.reward_models.registry import build
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUIET = SimulatedJudge(noise=0.0)
@@ -52,7 +53,13 @@ def score(rollout: str, component: str, value: float | None) -> Score:
 def scores(
     rollout: str, wer: float | None, mos: float | None, gate: float = 1.0
 ) -> dict[str, Score]:
-    values = {"wer": wer, "mos": mos, "duration": gate, "silence": 1.0, "end": 1.0}
+    values = {
+        "intelligibility": wer,
+        "naturalness": mos,
+        "duration": gate,
+        "silence": 1.0,
+        "end": 1.0,
+    }
     return {name: score(rollout, name, value) for name, value in values.items()}
 
 
@@ -101,13 +108,30 @@ def test_gates_outweigh_everything() -> None:
     assert judged(scores("ro_a", 0.0, 4.0, gate=0.0), gated).answer.tie == Tie.BOTH_BAD
 
 
-def test_chinese_is_judged_by_its_character_errors() -> None:
-    worse = {**scores("ro_a", 0.0, 3.0), "cer": score("ro_a", "cer", 0.5)}
-    del worse["wer"]
-    assert judged(worse, scores("ro_b", 0.0, 3.0)).answer.comparison == -3
+def test_other_components_can_be_judged() -> None:
+    judge = replace(QUIET, error_rate="cer", mos="quality", gates=())
+    worse, better = (
+        {"cer": score(name, "cer", rate), "quality": score(name, "quality", 3.0)}
+        for name, rate in (("ro_a", 0.5), ("ro_b", 0.0))
+    )
+    assert judged(worse, better, judge).answer.comparison == -3
 
 
-@pytest.mark.parametrize("component", ["wer", "mos", "duration", "silence", "end"])
+@pytest.mark.parametrize(
+    ("name", "component"),
+    [
+        ("pocketsphinx-wer", QUIET.error_rate),
+        ("distillmos", QUIET.mos),
+        *((gate, gate) for gate in QUIET.gates),
+    ],
+)
+def test_scorers_measure_what_the_judge_asks_for(name: str, component: str) -> None:
+    assert build(name).info.component == component
+
+
+@pytest.mark.parametrize(
+    "component", ["intelligibility", "naturalness", "duration", "silence", "end"]
+)
 @pytest.mark.parametrize("how", ["failed", "missing"])
 def test_without_a_score_the_judge_abstains(component: str, how: str) -> None:
     broken = scores("ro_b", 0.0, 3.0)
