@@ -7,7 +7,7 @@ from typing import Any
 from trivox.platform.records import Rollout, Score
 from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap, win_rate
 
-ERROR_RATES = ("wer", "cer")
+INTELLIGIBILITY = "intelligibility"
 COLUMNS = ("wer", "quality", "monitor_wer")
 WIN, LOSS, TIE, FAILED = "win", "loss", "tie", "failed"
 
@@ -60,7 +60,9 @@ def summarise(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
 class _Table:
     """Values by rollout: the evaluators' error rate and quality, and the monitor's error rate."""
 
-    def __init__(self, scores: Sequence[Score], evaluators: Sequence[str], monitor: str | None) -> None:
+    def __init__(
+        self, scores: Sequence[Score], evaluators: Sequence[str], monitor: str | None
+    ) -> None:
         self.wer: dict[str, float | None] = {}
         self.quality: dict[str, float | None] = {}
         self.monitor_wer: dict[str, float | None] = {}
@@ -68,7 +70,7 @@ class _Table:
             if one.scorer == monitor:
                 self.monitor_wer[one.rollout] = one.value
             elif one.scorer in evaluators:
-                column = self.wer if one.component in ERROR_RATES else self.quality
+                column = self.wer if one.component == INTELLIGIBILITY else self.quality
                 column[one.rollout] = one.value
 
 
@@ -109,7 +111,14 @@ def _win_rate(
     if len(set(prompts)) not in (0, 1, len(prompts)):
         interval = mean_interval([float(r["verdict"] == WIN) for r in decisive], prompts, seed)
         low, high = interval.low, interval.high
-    return {"rate": rate.rate, "low": low, "high": high, "wins": wins, "losses": losses, "ties": ties}
+    return {
+        "rate": rate.rate,
+        "low": low,
+        "high": high,
+        "wins": wins,
+        "losses": losses,
+        "ties": ties,
+    }
 
 
 def _before_after(rows: Sequence[dict[str, Any]], column: str, seed: int) -> dict[str, Any]:

@@ -71,12 +71,17 @@ def facts(report: RoundReport) -> list[tuple[str, str]]:
     if compared := made.get(Stage.COMPARE.value):
         rows.append(("compared", f"{compared['tasks']} comparisons asked for"))
     if labelled := made.get(Stage.LABEL.value):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in labelled["judgements"].items() if count)
+        kinds = ", ".join(
+            f"{count} {kind}" for kind, count in labelled["judgements"].items() if count
+        )
         rows.append(("judged", f"{kinds or 'no'} judgements"))
     if preferred := made.get(Stage.AGGREGATE.value):
         dropped = ", ".join(f"{count} {reason}" for reason, count in preferred["dropped"].items())
         rows.append(
-            ("preferred", f"{preferred['preferences']} preferences; without one: {dropped or 'none'}")
+            (
+                "preferred",
+                f"{preferred['preferences']} preferences; without one: {dropped or 'none'}",
+            )
         )
     if trained := made.get(Stage.TRAIN.value):
         rows.append(
@@ -130,7 +135,9 @@ def next_steps(report: RoundReport) -> list[str]:
 
 def to_terminal(report: RoundReport, html: Path | None = None) -> RenderableType:
     """The report for a rich console."""
-    table = Table(title=f"Round {report.round} ({report.branch}, {report.algorithm})", title_justify="left")
+    table = Table(
+        title=f"Round {report.round} ({report.branch}, {report.algorithm})", title_justify="left"
+    )
     table.add_column("stage", style="bold")
     table.add_column("what it made", overflow="fold")
     for row in facts(report):
@@ -170,7 +177,11 @@ def write_html(report: RoundReport, path: Path) -> None:
 def _curves(report: RoundReport) -> list[dict[str, Any]]:
     """Training curves as SVG polylines in a 600 x 120 box: title, first, last, lowest, highest and points."""
     metrics = report.stages.get(Stage.TRAIN.value, {}).get("metrics", [])
-    names = {"loss": "loss", "rewards/margins": "reward margin", "rewards/accuracies": "reward accuracy"}
+    names = {
+        "loss": "loss",
+        "rewards/margins": "reward margin",
+        "rewards/accuracies": "reward accuracy",
+    }
     curves = []
     for key, title in names.items():
         values = [entry[key] for entry in metrics if key in entry]

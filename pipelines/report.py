@@ -94,7 +94,9 @@ def report(ws: Workspace, round_: Round) -> RoundReport:
             stage.value: (run.finished_at - run.started_at).total_seconds()
             for stage, run in done.items()
         },
-        rewards=_rewards(ctx, done[Stage.ROLLOUT].outputs["rollouts"]) if Stage.SCORE in done else {},
+        rewards=_rewards(ctx, done[Stage.ROLLOUT].outputs["rollouts"])
+        if Stage.SCORE in done
+        else {},
         results=evaluation.results if evaluation else None,
         decision=decisions[-1].reason if decisions else None,
         examples=_examples(ctx, evaluation) if evaluation else (),

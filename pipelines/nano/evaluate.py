@@ -34,7 +34,9 @@ def evaluate(checkpoint: Path, corpus: Path, count: int, seed: int = 0) -> dict[
     Raises NotFound when the corpus has not been prepared.
     """
     if not is_complete(corpus / "test"):
-        raise NotFound(f"{corpus}: no prepared corpus: run `trivox nano prepare --out {corpus}` first")
+        raise NotFound(
+            f"{corpus}: no prepared corpus: run `trivox nano prepare --out {corpus}` first"
+        )
     held_out = Corpus.load(corpus / "test")
     texts = held_out.texts[:count]
     waves = [held_out.waveform(index) for index in range(len(texts))]

@@ -17,7 +17,10 @@ def export(folder: Path, checkpoint: Path) -> int:
         if not (folder / part / WEIGHTS_FILE).exists():
             raise NotFound(f"{folder}: {part} is not trained yet: trivox nano train --part {part}")
     written = 0
-    for source, target in ((folder / "lm", checkpoint), (folder / "codec", checkpoint / CODEC_FOLDER)):
+    for source, target in (
+        (folder / "lm", checkpoint),
+        (folder / "codec", checkpoint / CODEC_FOLDER),
+    ):
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted(source.iterdir()):
             partial = target / f".{file.name}.partial"

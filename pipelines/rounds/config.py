@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trivox.annotation.aggregate import MIN_CONFIDENCE, MIN_MARGIN
 from trivox.annotation.simulated import SimulatedJudge
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Sampling
@@ -61,8 +62,8 @@ class LabelSection(Section):
 
 
 class AggregateSection(Section):
-    min_margin: float = Field(1.0, ge=0, le=3)
-    min_confidence: float = Field(0.5, ge=0, le=1)
+    min_margin: float = Field(MIN_MARGIN, ge=0, le=3)
+    min_confidence: float = Field(MIN_CONFIDENCE, ge=0, le=1)
 
 
 class EvaluateSection(Section):

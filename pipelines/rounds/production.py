@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from trivox.pipelines.ray.pool import WorkerPool
-from trivox.pipelines.ray.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
-from trivox.pipelines.ray.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.pools.pool import WorkerPool
+from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
+from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.platform.errors import ConfigError, UnspeakableText
 from trivox.platform.hashing import derived_id, derived_seed
@@ -76,9 +76,7 @@ def score(
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
                 names = [one.rollout for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(scorers), names)}"
-                ctx.ws.tables.write(
-                    scores, branch=ctx.round.branch, round=ctx.round.id, part=part
-                )
+                ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
     return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in scorers]
 
 

@@ -49,7 +49,9 @@ def _run_stages(ws: Workspace, round_: Round, lost: threading.Event) -> Round:
         if stage in done:
             continue
         if lost.is_set():
-            raise StageFailed(f"round {round_.id}: another worker has taken its lease; this one stops")
+            raise StageFailed(
+                f"round {round_.id}: another worker has taken its lease; this one stops"
+            )
         round_ = _changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
         say(f"{number}/{len(STAGES)} {stage.value}")
         started = datetime.now(UTC)
@@ -138,9 +140,10 @@ def _lease_kept(ws: Workspace, round_: Round) -> Iterator[threading.Event]:
 
 def _changed(ws: Workspace, round_: Round, **changes: Any) -> Round:
     """The round with changes, over what the database holds now: a renewed lease is kept."""
-    current = ws.records.get(Round, round_.id)
-    changed = replace(current, updated_at=datetime.now(UTC), **changes)
-    ws.records.replace(changed)
+    with ws.records.transaction():
+        current = ws.records.get(Round, round_.id)
+        changed = replace(current, updated_at=datetime.now(UTC), **changes)
+        ws.records.replace(changed)
     return changed
 
 

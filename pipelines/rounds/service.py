@@ -10,7 +10,6 @@ from trivox.pipelines.rounds.production import check_speakable
 from trivox.platform.errors import ConfigError, NotFound, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import (
-    PolicyVersion,
     PromptSet,
     Round,
     RoundStatus,
@@ -50,7 +49,9 @@ def find_round(ws: Workspace, name: str) -> Round:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"round {name!r} may be {', '.join(one.id for one in found)}: give more of it")
+        raise UsageError(
+            f"round {name!r} may be {', '.join(one.id for one in found)}: give more of it"
+        )
     known = ", ".join(one.id for one in rounds[-5:]) or "none yet"
     raise NotFound(f"round {name!r} is not there; the last ones: {known}")
 
@@ -58,7 +59,9 @@ def find_round(ws: Workspace, name: str) -> Round:
 def retry(ws: Workspace, round_: Round) -> Round:
     """Queue a failed round again: finished stages stay. Raises UsageError for a round that has not failed."""
     if round_.status is not RoundStatus.FAILED:
-        raise UsageError(f"round {round_.id} is {round_.status.value}: only a failed one is tried again")
+        raise UsageError(
+            f"round {round_.id} is {round_.status.value}: only a failed one is tried again"
+        )
     return _changed(ws, round_, status=RoundStatus.QUEUED, error=None)
 
 
@@ -112,5 +115,7 @@ def find_prompt_set(ws: Workspace, reference: str) -> PromptSet:
     found = [one for one in sets if reference in (one.id, one.name, one.reference)]
     if found:
         return max(found, key=lambda one: one.version)
-    known = ", ".join(one.reference for one in sets) or "none: import some with `trivox data import`"
+    known = (
+        ", ".join(one.reference for one in sets) or "none: import some with `trivox data import`"
+    )
     raise NotFound(f"prompt set {reference!r} is not in this workspace; there is {known}")

@@ -1,6 +1,7 @@
 """Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.hashing import sha256_file
@@ -78,7 +79,10 @@ def train_dpo(
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
     trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
-    result = trainer.train()
+    with warnings.catch_warnings():
+        # trl still asks transformers by a name that transformers is giving up.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        result = trainer.train()
     if not torch.isfinite(torch.tensor(result.training_loss)):
         raise WorkError(f"DPO: the loss became {result.training_loss}: lower the learning rate")
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
@@ -129,11 +133,11 @@ def _trainer(
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
         bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         seed=seed,
         data_seed=seed,
     )
-    return _pretokenised_trainer()(
+    trainer = _pretokenised_trainer()(
         model=_start(backbone, start),
         args=arguments,
         train_dataset=_rows(pairs),
@@ -141,6 +145,8 @@ def _trainer(
         peft_config=_lora(settings) if start is None else None,
         callbacks=[_step_callback(on_step)],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
+    return trainer
 
 
 def _start(backbone: Backbone, adapter: Path | None) -> Any:

@@ -63,7 +63,9 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        _fail(DiskFull(f"no room is left on the disk ({error.filename or 'unknown file'}): free some"))
+        _fail(
+            DiskFull(f"no room is left on the disk ({error.filename or 'unknown file'}): free some")
+        )
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)

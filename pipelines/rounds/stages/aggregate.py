@@ -3,11 +3,13 @@
 from trivox.annotation.aggregate import aggregate
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.rounds.stages.label import judgements_of
-from trivox.platform.records import Task
+from trivox.platform.records import JudgeKind, Task
 
 
 def run(ctx: RoundContext) -> Outcome:
-    settings, judgements = ctx.config.aggregate, judgements_of(ctx)
+    settings = ctx.config.aggregate
+    # People may have judged a simulated round later, or the other way round: one kind makes the set.
+    judgements = judgements_of(ctx, JudgeKind(ctx.config.label.judges))
     preferences = aggregate(
         ctx.ws.records.find(Task, round=ctx.round.id),
         judgements,

@@ -49,9 +49,7 @@ def _held_out(ctx: RoundContext) -> list[Prompt]:
 
 def _speak(ctx: RoundContext, policy: PolicyVersion, prompts: list[Prompt]) -> list[Rollout]:
     settings = ctx.config.evaluate
-    sampling = Sampling(
-        temperature=settings.temperature, max_tokens=ctx.config.rollout.max_tokens
-    )
+    sampling = Sampling(temperature=settings.temperature, max_tokens=ctx.config.rollout.max_tokens)
     requests = requests_for(ctx, prompts, 1, Stage.EVALUATE.value, policy)
     return produce(ctx, requests, policy, sampling, f"evaluate: {policy.name}"[:28])
 

@@ -3,7 +3,7 @@
 from trivox.annotation.simulated import Scores, SimulatedJudge, simulated_judgement
 from trivox.annotation.waiting import waiting_tasks
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
-from trivox.platform.records import Judgement, JudgeKind, Score, Task
+from trivox.platform.records import JudgeKind, Judgement, Score, Task
 
 
 def run(ctx: RoundContext) -> Outcome | Waiting:
@@ -33,6 +33,7 @@ def _simulate(ctx: RoundContext, tasks: list[Task]) -> None:
         wer_weight=label.wer_weight,
         mos_weight=label.mos_weight,
         noise=label.noise,
+        gates=ctx.config.score.gates,
     )
     scores = _by_component(ctx.scores())
     ctx.ws.records.add(

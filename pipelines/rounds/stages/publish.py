@@ -45,9 +45,7 @@ def _decide(
 ) -> Decision:
     evidence = {"evaluation": evaluation.id, "results": evaluation.results}
     if faults:
-        return reject(
-            ctx.ws, candidate, actor=ACTOR, reason="; ".join(faults), evidence=evidence
-        )
+        return reject(ctx.ws, candidate, actor=ACTOR, reason="; ".join(faults), evidence=evidence)
     # No person judged the held-out clips: whatever the scorers' families, they stand in for people.
     return promote(
         ctx.ws,

@@ -23,9 +23,7 @@ ARTEFACTS = "artefacts"
 
 
 def run(ctx: RoundContext) -> Outcome:
-    preferences = ctx.ws.records.get(
-        PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"]
-    )
+    preferences = ctx.ws.records.get(PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"])
     pairs = _pairs(ctx, preferences)
     folder = ctx.ws.root / ARTEFACTS / derived_id("adapter", ctx.round.id)
     partial = folder.with_suffix(".partial")

@@ -21,9 +21,12 @@ WorkspaceOption = Annotated[
         "--workspace", "-w", envvar="TRIVOX_WORKSPACE", help="Folder of the workspace to work in."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
+]
 PolicyOption = Annotated[
-    str, typer.Option("--policy", "-p", help="Policy version: a name, an id, or the start of an id.")
+    str,
+    typer.Option("--policy", "-p", help="Policy version: a name, an id, or the start of an id."),
 ]
 
 

@@ -1,5 +1,6 @@
 """`trivox data`: prompts and speech that come from outside."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,9 @@ SHOWN_REFUSALS = 10
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="Folder, file, or Hugging Face dataset id.")],
-    name: Annotated[str, typer.Option(help="Name of the prompt set; importing again makes a new version.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the prompt set; importing again makes a new version.")
+    ],
     branch: Annotated[Branch, typer.Option(help="What the prompts are for.")] = Branch.TTS,
     language: Annotated[str, typer.Option(help="BCP-47, of rows that name none.")] = "en-US",
     layout: Annotated[
@@ -41,10 +44,14 @@ def import_(
     licence: Annotated[str | None, typer.Option(help="Licence, where rows name none.")] = None,
     consent: Annotated[
         list[Consent] | None,
-        typer.Option(help="What the speakers allow; give it several times. Default: train and annotate."),
+        typer.Option(
+            help="What the speakers allow; give it several times. Default: train and annotate."
+        ),
     ] = None,
     min_rate: Annotated[int, typer.Option(help="Refuse recordings below this rate, in Hz.")] = 0,
-    audio_root: Annotated[Path | None, typer.Option(help="What a manifest's paths are relative to.")] = None,
+    audio_root: Annotated[
+        Path | None, typer.Option(help="What a manifest's paths are relative to.")
+    ] = None,
     texts: Annotated[Path | None, typer.Option(help="Transcripts of layout asterisk.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
@@ -61,7 +68,9 @@ def import_(
         folder = Path(source)
         report = import_human_prompts(ws, folder, texts or folder / "core-sounds-en.txt", name)
     else:
-        terms = Terms(speaker, licence, *([tuple(consent)] if consent else []))
+        terms = Terms(speaker, licence)
+        if consent:
+            terms = replace(terms, consents=tuple(consent))
         report = import_source(
             ws,
             source,
@@ -122,4 +131,6 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
     if json:
         print_json({"prompt_sets": [dict(zip(names, row, strict=True)) for row in rows]})
     else:
-        print_table(names, [tuple(map(str, row)) for row in rows], "no prompt set yet: trivox data import")
+        print_table(
+            names, [tuple(map(str, row)) for row in rows], "no prompt set yet: trivox data import"
+        )

@@ -15,8 +15,12 @@ DEMO_WORKSPACE = Path("trivox-demo")
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--workspace", "-w", help="Where to work.")] = DEMO_WORKSPACE,
-    seeds: Annotated[int, typer.Option(help="How many rounds, of seeds 0, 1, …, pooled at the end.", min=1)] = 1,
+    folder: Annotated[
+        Path, typer.Option("--workspace", "-w", help="Where to work.")
+    ] = DEMO_WORKSPACE,
+    seeds: Annotated[
+        int, typer.Option(help="How many rounds, of seeds 0, 1, …, pooled at the end.", min=1)
+    ] = 1,
     json: JsonOption = False,
 ) -> None:
     """Close the loop once: rollouts, scores, simulated judgements, preferences, DPO, evaluation, publication.

@@ -16,7 +16,9 @@ from trivox.commands.common import (
 app = typer.Typer(help="The recipe of trivox-nano: prepare, train, evaluate.", no_args_is_help=True)
 DEFAULT_OUT = Path("trivox-nano")
 OutOption = Annotated[Path, typer.Option(help="Folder of corpus, checkpoints and result.")]
-RecipeOption = Annotated[Path | None, typer.Option(help="TOML file that overrides the recipe's numbers.")]
+RecipeOption = Annotated[
+    Path | None, typer.Option(help="TOML file that overrides the recipe's numbers.")
+]
 
 
 @app.command()
@@ -33,8 +35,12 @@ def prepare(out: OutOption = DEFAULT_OUT, recipe: RecipeOption = None) -> None:
 def train(
     out: OutOption = DEFAULT_OUT,
     recipe: RecipeOption = None,
-    part: Annotated[str, typer.Option(help="codec, lm, or all. The two may run side by side.")] = "all",
-    checkpoint: Annotated[Path | None, typer.Option(help="Where to export the trained model.")] = None,
+    part: Annotated[
+        str, typer.Option(help="codec, lm, or all. The two may run side by side.")
+    ] = "all",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Where to export the trained model.")
+    ] = None,
 ) -> None:
     """Train codec and language model; a stopped run goes on from its last checkpoint. Some 70 minutes."""
     from trivox.pipelines.nano.export import export
@@ -53,15 +59,21 @@ def train(
     if part == "all" or checkpoint:
         target = checkpoint or out / "checkpoint"
         size = export(out, target)
-        typer.echo(f"{target}: {size / 1e6:.1f} MB; next: trivox nano evaluate --checkpoint {target}")
+        typer.echo(
+            f"{target}: {size / 1e6:.1f} MB; next: trivox nano evaluate --checkpoint {target}"
+        )
 
 
 @app.command()
 def evaluate(
     out: OutOption = DEFAULT_OUT,
-    checkpoint: Annotated[Path | None, typer.Option(help="Model to evaluate (default: the packaged one).")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Model to evaluate (default: the packaged one).")
+    ] = None,
     sentences: Annotated[int, typer.Option(help="Held-out sentences.", min=1)] = 100,
-    human: Annotated[str | None, typer.Option(help="Prompt set of recordings of people to transcribe as well.")] = None,
+    human: Annotated[
+        str | None, typer.Option(help="Prompt set of recordings of people to transcribe as well.")
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:

@@ -13,7 +13,9 @@ from trivox.commands.common import (
     print_table,
 )
 
-app = typer.Typer(help="Versions of the model: where they come from and how good they are.", no_args_is_help=True)
+app = typer.Typer(
+    help="Versions of the model: where they come from and how good they are.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -73,7 +75,11 @@ def show(
     typer.echo(f"  round     {policy.round or 'none'}")
     for evaluation in evaluations:
         win = evaluation.results["win_rate"]
-        rate = "none" if win["rate"] is None else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+        rate = (
+            "none"
+            if win["rate"] is None
+            else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+        )
         kind = "proxy win rate" if evaluation.proxy else "win rate"
         typer.echo(f"  {evaluation.suite}: {kind} over its parent {rate}")
     for decision in decisions:

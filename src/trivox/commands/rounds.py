@@ -30,16 +30,26 @@ LAST = "last"
 
 @app.command()
 def run(
-    config: Annotated[Path | None, typer.Option(help="TOML file; options below override it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file; options below override it.")
+    ] = None,
     branch: Annotated[Branch | None, typer.Option(help="Branch to improve.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Version to start from (default: nano).")] = None,
-    prompts: Annotated[str | None, typer.Option(help="Prompt set, `name` or `name@version`.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Version to start from (default: nano).")
+    ] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="Prompt set, `name` or `name@version`.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed is another round.")] = None,
     judges: Annotated[str | None, typer.Option(help="human (default) or simulated.")] = None,
     count: Annotated[int | None, typer.Option(help="How many training prompts.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Candidates for each prompt.")] = None,
-    enqueue_only: Annotated[bool, typer.Option("--enqueue", help="Leave the work to `trivox worker`.")] = False,
-    serve: Annotated[bool, typer.Option(help="With human judges: serve the labelling page and wait.")] = True,
+    enqueue_only: Annotated[
+        bool, typer.Option("--enqueue", help="Leave the work to `trivox worker`.")
+    ] = False,
+    serve: Annotated[
+        bool, typer.Option(help="With human judges: serve the labelling page and wait.")
+    ] = True,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -148,7 +158,15 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
     ws = open_workspace(workspace)
     names = ("round", "branch", "algorithm", "seed", "stage", "status", "error")
     rows = [
-        (r.id, r.branch.value, r.algorithm, str(r.seed), r.stage.value, r.status.value, r.error or "")
+        (
+            r.id,
+            r.branch.value,
+            r.algorithm,
+            str(r.seed),
+            r.stage.value,
+            r.status.value,
+            r.error or "",
+        )
         for r in ws.records.find(Round, project=ws.project)
     ]
     if json:
@@ -195,7 +213,9 @@ def label(
 
 
 def report(
-    names: Annotated[list[str], typer.Argument(help="Rounds to pool, such as three seeds.", metavar="ROUND...")],
+    names: Annotated[
+        list[str], typer.Argument(help="Rounds to pool, such as three seeds.", metavar="ROUND...")
+    ],
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -212,8 +232,14 @@ def print_pool(pooled: dict[str, Any], json: bool) -> None:
         print_json(pooled)
         return
     win, change = pooled["win_rate"], pooled["wer_change"]
-    rate = "none" if win["rate"] is None else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
-    typer.echo(f"{len(pooled['rounds'])} rounds, {pooled['pairs']} pairs of {pooled['prompts']} prompts")
+    rate = (
+        "none"
+        if win["rate"] is None
+        else f"{win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+    )
+    typer.echo(
+        f"{len(pooled['rounds'])} rounds, {pooled['pairs']} pairs of {pooled['prompts']} prompts"
+    )
     typer.echo(
         f"win rate {rate}; {win['wins']} wins, {win['losses']} losses, {win['ties']} ties, "
         f"{pooled['failed']} failed"

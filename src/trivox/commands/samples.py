@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from trivox.platform.store import Workspace
 
 app = typer.Typer(help="Find and hear the samples of rounds.", no_args_is_help=True)
-PLAYERS = (["pw-play"], ["paplay"], ["afplay"], ["aplay", "-q"], ["ffplay", "-nodisp", "-autoexit", "-v", "error"])
-SampleArgument = Annotated[str, typer.Argument(help="Rollout id, or its beginning or end.", metavar="SAMPLE")]
+PLAYERS = (
+    ["pw-play"],
+    ["paplay"],
+    ["afplay"],
+    ["aplay", "-q"],
+    ["ffplay", "-nodisp", "-autoexit", "-v", "error"],
+)
+SampleArgument = Annotated[
+    str, typer.Argument(help="Rollout id, or its beginning or end.", metavar="SAMPLE")
+]
 
 
 @app.command("list")
 def list_(
-    round_name: Annotated[str, typer.Option("--round", help="Round id, part of it, or `last`.")] = "last",
+    round_name: Annotated[
+        str, typer.Option("--round", help="Round id, part of it, or `last`.")
+    ] = "last",
     limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,

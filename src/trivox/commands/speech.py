@@ -55,7 +55,9 @@ def transcribe(
 @tts.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
-    out: Annotated[Path, typer.Option(help="Audio file to write; its suffix says the format.")] = Path("speech.wav"),
+    out: Annotated[
+        Path, typer.Option(help="Audio file to write; its suffix says the format.")
+    ] = Path("speech.wav"),
     policy: PolicyOption = "nano",
     seed: Annotated[int, typer.Option(help="Another seed is another take.")] = 0,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.", min=0)] = None,
@@ -70,7 +72,9 @@ def say(
     from trivox.policy.resident import TTS_SAMPLING
 
     resident, version, adapter = load_policy(workspace, policy)
-    sampling = TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
+    sampling = (
+        TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
+    )
     with resident.using(adapter) as speaker:
         speech = speaker.speak([text], [seed], sampling)[0]
     if len(speech.samples) == 0:

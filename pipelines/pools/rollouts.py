@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivox.pipelines.ray.pool import PoolWorker
+from trivox.pipelines.pools.pool import PoolWorker
 from trivox.platform.records import (
     Audio,
     Branch,

@@ -46,7 +46,7 @@ class WorkerPool:
 
         ensure_ray(workers)
         environment = {"env_vars": {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}}
-        remote = ray.remote(num_cpus=1, runtime_env=environment)(actor)
+        remote: Any = ray.remote(num_cpus=1, runtime_env=environment)(actor)
         self._actors = [remote.remote(*arguments) for _ in range(workers)]
 
     def __enter__(self) -> "WorkerPool":
@@ -95,4 +95,6 @@ def _next(finished: Iterator[tuple[int, Any]], label: str) -> tuple[int, Any]:
             raise error.cause from None
         raise StageFailed(f"{label}: a worker failed: {error.cause!r}") from error
     except RayActorError as error:
-        raise StageFailed(f"{label}: a worker died, of too little memory perhaps: {error}") from error
+        raise StageFailed(
+            f"{label}: a worker died, of too little memory perhaps: {error}"
+        ) from error

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivox.pipelines.ray.pool import PoolWorker
+from trivox.pipelines.pools.pool import PoolWorker
 from trivox.platform.records import FinishReason, Score, ScorerRole
 from trivox.platform.scoring import Item, to_score
 from trivox.platform.store import Workspace
