@@ -9,7 +9,7 @@ import typer
 
 from trivox import __version__
 from trivox.commands import data, demo, nano, policies, rounds, samples, speech
-from trivox.commands.common import DEFAULT_WORKSPACE
+from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
 
 app = typer.Typer(
@@ -43,6 +43,23 @@ def init(
 
     ws = init_workspace(folder)
     typer.echo(f"workspace {ws.root} is ready; next: trivox round run --workspace {folder} --help")
+
+
+@app.command()
+def dashboard(
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8501,
+) -> None:
+    """Open the dashboard of a workspace on this machine: rounds, policies, judgements."""
+    import subprocess
+
+    import trivox.dashboards.app as page
+
+    open_workspace(workspace).close()
+    where = ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    quiet = ["--browser.gatherUsageStats", "false"]
+    command = [sys.executable, "-m", "streamlit", "run", page.__file__, *where, *quiet]
+    raise typer.Exit(subprocess.run([*command, "--", str(workspace)], check=False).returncode)
 
 
 @app.callback(invoke_without_command=True)

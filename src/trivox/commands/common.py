@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trivox.policy.resident import ResidentPolicy
 
 DEFAULT_WORKSPACE = Path("trivox-workspace")
+PIPE_WIDTH = 400
 
 WorkspaceOption = Annotated[
     Path,
@@ -46,11 +47,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     if table.row_count:
-        Console().print(table)
+        stdout = Console()
+        # Into a file or pipe: rows that other programs can read, not folded to a screen.
+        (stdout if stdout.is_terminal else Console(width=PIPE_WIDTH)).print(table)
     else:
         typer.echo(empty)
 
