@@ -14,6 +14,8 @@ from trivox.platform.records import Stage
 from trivox.platform.store.files import write_atomically
 
 TEMPLATE = "report.html.j2"
+BY_HAND = 8
+"""Prompts of a round that a person can label in one sitting."""
 
 
 def headline(report: RoundReport) -> str:
@@ -118,18 +120,24 @@ def notes(report: RoundReport) -> list[str]:
 
 
 def label_command(report: RoundReport) -> str:
-    """How to run a like round with people as judges."""
-    return f"trivox round run --branch {report.branch} --judges human --seed {report.seed}"
+    """How to run a small round of the kind with people as judges."""
+    return f"trivox round run --branch {report.branch} --judges human --count {BY_HAND} {_where(report)}"
+
+
+def _where(report: RoundReport) -> str:
+    """The workspace option as a person would type it here."""
+    root, here = report.workspace, Path.cwd()
+    return f"--workspace {root.relative_to(here) if root.is_relative_to(here) else root}"
 
 
 def next_steps(report: RoundReport) -> list[str]:
-    policy = report.candidate or report.policy
+    policy, where = report.candidate or report.policy, _where(report)
     return [
-        f'trivox tts say "turn off the lamp in the kitchen" --policy {policy} --out lamp.wav',
-        f"trivox round show {report.round[-8:]}",
-        "trivox policy list",
+        f'trivox tts say "turn off the lamp in the kitchen" --policy {policy} --out lamp.wav {where}',
+        f"trivox policy show {policy} {where}",
+        f"trivox sample list --round {report.round[-8:]} {where}",
         label_command(report),
-        f"trivox round run --branch {report.branch} --policy {policy} --judges simulated",
+        f"trivox round run --branch {report.branch} --policy {policy} --judges simulated {where}",
     ]
 
 

@@ -58,6 +58,7 @@ class RoundReport:
     results: dict[str, Any] | None
     decision: str | None
     examples: tuple[Example, ...]
+    workspace: Path
     audio_folder: Path
     error: str | None
 
@@ -67,7 +68,7 @@ class RoundReport:
         for example in raw["examples"]:
             for side in ("before", "after"):
                 example[side] = None if example[side] is None else str(example[side])
-        return raw | {"audio_folder": str(self.audio_folder)}
+        return raw | {"workspace": str(self.workspace), "audio_folder": str(self.audio_folder)}
 
 
 def report(ws: Workspace, round_: Round) -> RoundReport:
@@ -100,6 +101,7 @@ def report(ws: Workspace, round_: Round) -> RoundReport:
         results=evaluation.results if evaluation else None,
         decision=decisions[-1].reason if decisions else None,
         examples=_examples(ctx, evaluation) if evaluation else (),
+        workspace=ws.root,
         audio_folder=ws.root / ws.config.audio,
         error=round_.error,
     )
