@@ -15,6 +15,14 @@ from trivox.policy.vocabulary import TOKEN_MAP_FILE, TokenMap
 WEIGHTS_FILE = "model.safetensors"
 CODEC_FOLDER = "codec"
 PACKAGED = "package:"
+_NEEDED = (
+    WEIGHTS_FILE,
+    "config.json",
+    "tokenizer.json",
+    TOKEN_MAP_FILE,
+    f"{CODEC_FOLDER}/{WEIGHTS_FILE}",
+    f"{CODEC_FOLDER}/config.json",
+)
 _CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
@@ -31,7 +39,7 @@ class Backbone:
     @classmethod
     def load(cls, folder: Path) -> "Backbone":
         """Raises NotFound, naming the missing file."""
-        for needed in (WEIGHTS_FILE, TOKEN_MAP_FILE, f"{CODEC_FOLDER}/{WEIGHTS_FILE}"):
+        for needed in _NEEDED:
             if not (folder / needed).exists():
                 raise NotFound(f"backbone {folder}: {needed} is missing: give a folder that has it")
         # Small matrices: a second thread spends its time waiting for the first.

@@ -59,7 +59,7 @@ class InProcessEngine:
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Completions in the order of the requests.
 
-        Raises ConfigError for a prompt that leaves no room in the model's context.
+        Raises ConfigError for a prompt that leaves no room in the model's context, and for a limit of no tokens.
         """
         limit = int(self.model.config.max_position_embeddings)
         for index, request in enumerate(requests):
@@ -67,6 +67,10 @@ class InProcessEngine:
                 raise ConfigError(
                     f"request {index}: its prompt has {len(request.prompt)} tokens and the model's "
                     f"context {limit}: shorten the prompt"
+                )
+            if request.sampling.max_tokens < 1:
+                raise ConfigError(
+                    f"request {index}: max_tokens is {request.sampling.max_tokens}: allow at least 1"
                 )
         done: list[Generation] = []
         for begin in range(0, len(requests), self.slots):

@@ -71,22 +71,27 @@ class ResidentPolicy:
                 yield
 
     def _activate(self, adapter: Path) -> None:
-        weights = adapter / ADAPTER_WEIGHTS
-        if not weights.exists():
-            raise NotFound(f"adapter {adapter}: {ADAPTER_WEIGHTS} is missing")
-        recorded = (adapter / BACKBONE_HASH_FILE).read_text().strip()
-        if recorded != self._hash:
-            raise ConfigError(
-                f"adapter {adapter} was trained on backbone {recorded[:12]}, this one is "
-                f"{self._hash[:12]}: load the backbone that it belongs to"
-            )
-        name = sha256_file(weights)[:16]
+        check_adapter(adapter, self._hash)
+        name = sha256_file(adapter / ADAPTER_WEIGHTS)[:16]
         if self._peft is None:
             self._peft = PeftModel.from_pretrained(self.backbone.lm, adapter, adapter_name=name)
         elif name not in self._peft.peft_config:
             self._peft.load_adapter(adapter, adapter_name=name)
         self._peft.set_adapter(name)
         self._peft.eval()
+
+
+def check_adapter(adapter: Path, backbone: str) -> None:
+    """Raises NotFound for a folder that lacks a file, ConfigError for an adapter of another backbone hash."""
+    for needed in (ADAPTER_WEIGHTS, BACKBONE_HASH_FILE):
+        if not (adapter / needed).exists():
+            raise NotFound(f"adapter {adapter}: {needed} is missing: give a folder that has it")
+    recorded = (adapter / BACKBONE_HASH_FILE).read_text().strip()
+    if recorded != backbone:
+        raise ConfigError(
+            f"adapter {adapter} was trained on backbone {recorded[:12]}, this one is "
+            f"{backbone[:12]}: load the backbone that it belongs to"
+        )
 
 
 class _Speaker:

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from trivox.platform.errors import ConfigError
+
 
 def save_checkpoint(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, loss: float
@@ -23,10 +25,18 @@ def save_checkpoint(
 
 
 def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Load the checkpoint if there is one; returns the number of steps already done."""
+    """Load the checkpoint if there is one; returns the number of steps already done.
+
+    Raises ConfigError when it is of a model of another shape.
+    """
     if not path.exists():
         return 0
     state = torch.load(path)
-    model.load_state_dict(state["model"])
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError:
+        raise ConfigError(
+            f"{path} is the checkpoint of a model of another shape: give another folder, or delete it"
+        ) from None
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from trivox.platform.errors import NotFound
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -55,6 +57,14 @@ class Corpus:
 
 def is_complete(folder: Path) -> bool:
     return (folder / "texts.json").exists()
+
+
+def require_prepared(folder: Path) -> None:
+    """Raises NotFound unless folder holds everything that training reads."""
+    if not (folder / "train" / "codes.npz").exists():
+        raise NotFound(
+            f"{folder}: nothing to train on: run `trivox nano prepare --out {folder}` first"
+        )
 
 
 def save_codes(path: Path, codes: list[npt.NDArray[np.int32]]) -> None:

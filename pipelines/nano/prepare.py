@@ -33,7 +33,8 @@ CODEC_SPEC = CodecSpec("nano", SAMPLE_RATE, FRAME_RATE, (CODEBOOK_SIZE,) * CODEB
 def prepare(recipe: NanoRecipe, folder: Path) -> None:
     """Write speech of all splits, the fitted quantiser and the codes under folder; skips what is there.
 
-    Raises ConfigError when folder holds the corpus of another recipe, MissingModel without the teacher.
+    Raises ConfigError when folder holds the corpus of another recipe, or speech for too few frames to fit
+    the quantiser; MissingModel without the teacher.
     """
     for split in SPLITS:
         prepare_split(recipe, folder, split)
@@ -97,6 +98,11 @@ def _quantise(recipe: NanoRecipe, folder: Path) -> None:
         for split, corpus in corpora.items()
     }
     train = torch.from_numpy(np.concatenate(frames["train"]))
+    if len(train) < CODEBOOK_SIZE:
+        raise ConfigError(
+            f"{folder}: {recipe.train_sentences} train_sentences are {len(train)} frames of speech, and a "
+            f"codebook of {CODEBOOK_SIZE} entries needs as many: give another folder and more sentences"
+        )
     quantiser = fit_residual_vq(train, CODEBOOKS, CODEBOOK_SIZE, recipe.seed)
     torch.save(quantiser.state_dict(), folder / QUANTISER_FILE)
     for split in reversed(SPLITS):

@@ -1,7 +1,10 @@
 """The domain of trivox-nano v1: spoken commands to a home assistant, from a small grammar."""
 
 import random
+import string
 from collections.abc import Mapping, Sequence
+
+from trivox.platform.errors import ConfigError
 
 SLOTS: Mapping[str, Sequence[str]] = {
     "number": (
@@ -51,12 +54,28 @@ TEMPLATES: Sequence[str] = (
 
 
 def sentences(count: int, seed: int) -> list[str]:
-    """Distinct lower-case sentences of the domain, in a random order fixed by the seed."""
+    """Distinct lower-case sentences of the domain, in a random order fixed by the seed.
+
+    Raises ConfigError for more than the domain holds.
+    """
+    if count > (held := sum(map(_sentences_of, TEMPLATES))):
+        raise ConfigError(
+            f"{count} sentences: the domain of trivox-nano holds {held}: ask for no more than that"
+        )
     rng = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
         found.setdefault(_fill(rng.choice(TEMPLATES), rng))
     return list(found)
+
+
+def _sentences_of(template: str) -> int:
+    """How many sentences a template gives: a slot with a digit at its end has one value fewer to choose from."""
+    found = 1
+    for _, name, _, _ in string.Formatter().parse(template):
+        if name:
+            found *= len(SLOTS[name.rstrip("2")]) - name.endswith("2")
+    return found
 
 
 def _fill(template: str, rng: random.Random) -> str:

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
-from trivox.pipelines.nano.corpus import Corpus, load_codes
+from trivox.pipelines.nano.corpus import Corpus, load_codes, require_prepared
 from trivox.pipelines.nano.prepare import CODEBOOK_SIZE, CODEBOOKS, QUANTISER_FILE
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.audio.pitch import interpolate_unvoiced
+from trivox.platform.errors import ConfigError
 from trivox.platform.progress import bar
 from trivox.policy.codec.features import SAMPLES_PER_FRAME
 from trivox.policy.codec.nano import NanoCodec
@@ -22,7 +23,11 @@ _WINDOWS = {size: torch.hann_window(size) for size in STFT_SIZES}
 
 
 def train_codec(recipe: NanoRecipe, folder: Path) -> Path:
-    """Train the vocoder on the prepared corpus; returns the codec's folder. Resumes from its checkpoint."""
+    """Train the vocoder on the prepared corpus; returns the codec's folder. Resumes from its checkpoint.
+
+    Raises NotFound when nothing is prepared, ConfigError for segments longer than every sentence.
+    """
+    require_prepared(folder)
     torch.manual_seed(recipe.seed)
     codec = NanoCodec(CODEBOOKS, CODEBOOK_SIZE)
     codec.quantiser.load_state_dict(torch.load(folder / QUANTISER_FILE))
@@ -53,6 +58,11 @@ class _Segments:
         length = recipe.codec_segment_frames
         count = min(recipe.codec_utterances, len(self.corpus))
         self.usable = [i for i in range(count) if len(self.codes[i]) > length]
+        if not self.usable:
+            raise ConfigError(
+                f"codec_segment_frames is {length} and the longest of {count} sentences has "
+                f"{max(map(len, self.codes[:count]))} frames: choose shorter segments"
+            )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised features [B, T, F], log2(pitch / 160 Hz) [B, 4T], waveform [B, 640 T]."""

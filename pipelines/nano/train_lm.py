@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
-from trivox.pipelines.nano.corpus import Corpus, load_codes
+from trivox.pipelines.nano.corpus import Corpus, load_codes, require_prepared
 from trivox.pipelines.nano.prepare import CODEC_SPEC
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.progress import bar
@@ -20,7 +20,11 @@ IGNORE = -100
 
 
 def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
-    """Train on the prepared codes; returns the model's folder. Resumes from its checkpoint."""
+    """Train on the prepared codes; returns the model's folder. Resumes from its checkpoint.
+
+    Raises NotFound when nothing is prepared, ConfigError for the checkpoint of a model of another shape.
+    """
+    require_prepared(folder)
     torch.manual_seed(recipe.seed)
     tokens = nano_token_map(CODEC_SPEC)
     model = LlamaForCausalLM(_config(recipe, tokens))

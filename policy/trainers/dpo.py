@@ -16,7 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.hashing import sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash
-from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE
+from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 
 # TRL asks a hub about its version at every start unless told not to.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -72,10 +72,12 @@ def train_dpo(
     adapter off, or a frozen copy of the adapter `start`, which is then trained further.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
-    Raises ConfigError for no pairs or for a pair of identical completions, WorkError for a loss that is
-    not finite.
+    Raises ConfigError for no pairs, for a pair of identical completions or for a start of another backbone,
+    NotFound for a start that is not there, WorkError for a loss or a weight that is not finite.
     """
     _check(pairs)
+    if start is not None:
+        check_adapter(start, backbone_hash(backbone_folder))
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
     trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
@@ -83,8 +85,7 @@ def train_dpo(
         # trl still asks transformers by a name that transformers is giving up.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         result = trainer.train()
-    if not torch.isfinite(torch.tensor(result.training_loss)):
-        raise WorkError(f"DPO: the loss became {result.training_loss}: lower the learning rate")
+    _check_finite(result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
     metrics = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
@@ -100,6 +101,14 @@ def _check(pairs: Sequence[TokenPair]) -> None:
     for index, pair in enumerate(pairs):
         if pair.chosen == pair.rejected:
             raise ConfigError(f"DPO: pair {index} has the same tokens as chosen and as rejected")
+
+
+def _check_finite(loss: float, model: torch.nn.Module) -> None:
+    if not torch.isfinite(torch.tensor(loss)):
+        raise WorkError(f"DPO: the loss became {loss}: lower the learning rate")
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not bool(weight.isfinite().all()):
+            raise WorkError(f"DPO: weight {name} is not finite: lower the learning rate")
 
 
 def _trainer(
@@ -128,6 +137,7 @@ def _trainer(
         lr_scheduler_type="cosine",
         max_length=None,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would put an average in the place of a loss that is not finite
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,

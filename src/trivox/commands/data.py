@@ -52,7 +52,10 @@ def import_(
     audio_root: Annotated[
         Path | None, typer.Option(help="What a manifest's paths are relative to.")
     ] = None,
-    texts: Annotated[Path | None, typer.Option(help="Transcripts of layout asterisk.")] = None,
+    texts: Annotated[
+        Path | None,
+        typer.Option(help="Transcripts of layout asterisk (default: where Debian has them)."),
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -65,8 +68,8 @@ def import_(
 
     ws = open_workspace(workspace)
     if layout == "asterisk":
-        folder = Path(source)
-        report = import_human_prompts(ws, folder, texts or folder / "core-sounds-en.txt", name)
+        named = {} if texts is None else {"texts": texts}
+        report = import_human_prompts(ws, Path(source), name=name, **named)
     else:
         terms = Terms(speaker, licence)
         if consent:
