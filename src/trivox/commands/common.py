@@ -42,8 +42,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(_plain(value), ensure_ascii=False, default=str))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """A table on stdout, or the line `empty` when there is no row."""
+def print_rows(
+    key: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str, json: bool
+) -> None:
+    """Rows on stdout: as one JSON object under `key`, as a table, or the line `empty` when there is none."""
+    if json:
+        print_json({key: [dict(zip(columns, row, strict=True)) for row in rows]})
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -51,13 +56,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    if table.row_count:
-        stdout = Console()
-        # Into a file or pipe: rows that other programs can read, not folded to a screen.
-        (stdout if stdout.is_terminal else Console(width=PIPE_WIDTH)).print(table)
-    else:
+        table.add_row(*map(str, row))
+    if not table.row_count:
         typer.echo(empty)
+        return
+    stdout = Console()
+    # Into a file or pipe: rows that other programs can read, not folded to a screen.
+    (stdout if stdout.is_terminal else Console(width=PIPE_WIDTH)).print(table)
 
 
 def load_policy(root: Path, name: str) -> "tuple[ResidentPolicy, PolicyVersion, Path | None]":

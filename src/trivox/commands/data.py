@@ -12,7 +12,7 @@ from trivox.commands.common import (
     WorkspaceOption,
     open_workspace,
     print_json,
-    print_table,
+    print_rows,
 )
 from trivox.platform.records import Branch, Consent, Split
 
@@ -131,9 +131,4 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
         for one in ws.records.find(PromptSet, project=ws.project)
     ]
     names = ("prompt_set", *(split.value for split in Split))
-    if json:
-        print_json({"prompt_sets": [dict(zip(names, row, strict=True)) for row in rows]})
-    else:
-        print_table(
-            names, [tuple(map(str, row)) for row in rows], "no prompt set yet: trivox data import"
-        )
+    print_rows("prompt_sets", names, rows, "no prompt set yet: trivox data import", json)

@@ -10,7 +10,7 @@ from trivox.commands.common import (
     WorkspaceOption,
     open_workspace,
     print_json,
-    print_table,
+    print_rows,
 )
 
 app = typer.Typer(
@@ -38,10 +38,9 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
         )
         for policy in policies
     ]
-    if json:
-        print_json({"policies": [dict(zip(names, row, strict=True)) for row in rows]})
-    else:
-        print_table(names, rows, "no policy version: make a workspace with `trivox init`")
+    print_rows(
+        "policies", names, rows, "no policy version: make a workspace with `trivox init`", json
+    )
 
 
 @app.command()

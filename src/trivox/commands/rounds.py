@@ -11,7 +11,7 @@ from trivox.commands.common import (
     WorkspaceOption,
     open_workspace,
     print_json,
-    print_table,
+    print_rows,
 )
 from trivox.platform.errors import EXIT_WAITING
 from trivox.platform.progress import say
@@ -169,10 +169,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
         )
         for r in ws.records.find(Round, project=ws.project)
     ]
-    if json:
-        print_json({"rounds": [dict(zip(names, row, strict=True)) for row in rows]})
-    else:
-        print_table(names, rows, "no round yet: trivox round run")
+    print_rows("rounds", names, rows, "no round yet: trivox round run", json)
 
 
 @app.command()

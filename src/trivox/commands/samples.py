@@ -12,8 +12,7 @@ from trivox.commands.common import (
     JsonOption,
     WorkspaceOption,
     open_workspace,
-    print_json,
-    print_table,
+    print_rows,
 )
 
 if TYPE_CHECKING:
@@ -53,10 +52,7 @@ def list_(
         (r.id, r.producer, r.finish_reason.value, ws.records.get(Prompt, r.prompt).text or "")
         for r in rollouts
     ]
-    if json:
-        print_json({"samples": [dict(zip(names, row, strict=True)) for row in rows]})
-    else:
-        print_table(names, rows, "no sample yet: run a round")
+    print_rows("samples", names, rows, "no sample yet: run a round", json)
 
 
 @app.command()
