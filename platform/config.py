@@ -1,6 +1,7 @@
 """TOML files to pydantic models, with errors that name file, key and value."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +32,20 @@ def validated(raw: object, model: type[Model], where: str) -> Model:
         return model.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
-        known = ", ".join(model.model_fields)
-        hint = f"; known keys: {known}" if first["type"] == "extra_forbidden" else ""
-        raise ConfigError(f"{where}: {key}: {first['msg']}{hint}") from None
+        place = [where, *filter(None, [".".join(map(str, first["loc"]))])]
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            known = _section(model, first["loc"][:-1]).model_fields
+            hint = f"; known keys: {', '.join(known)}"
+        raise ConfigError(f"{': '.join(place)}: {first['msg']}{hint}") from None
+
+
+def _section(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """The model of the table that path leads to; the last one known where it leads elsewhere."""
+    for name in path:
+        field = model.model_fields.get(str(name))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return model

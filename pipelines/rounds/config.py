@@ -26,6 +26,7 @@ class RolloutSection(Section):
     temperature: float = Field(1.0, gt=0)
     """Higher than in use, so that candidates differ enough to be compared."""
     max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8)
+    """Length limit of a candidate in tokens, the end token included."""
     slots: int = Field(16, ge=1)
     """Width of a batch, which is also the unit of work of an actor."""
     workers: int = Field(2, ge=1)
@@ -44,26 +45,34 @@ class ScoreSection(Section):
     gates: tuple[str, ...] = ("duration", "silence", "end")
     """Scorers that a candidate must pass."""
     workers: int = Field(2, ge=1)
+    """Ray actors, each with all scorers in memory."""
     unit: int = Field(12, ge=1)
     """Rollouts in one unit of scoring work."""
 
 
 class CompareSection(Section):
     pairs_per_prompt: int = Field(3, ge=1)
+    """Comparisons of each prompt's candidates; fewer when there are fewer pairs."""
     overlap: int = Field(1, ge=1)
     """Judgements wanted for each comparison."""
 
 
 class LabelSection(Section):
     judges: Literal["human", "simulated"] = "human"
+    """Who answers the comparisons: people in the browser, or scorers that stand in for them."""
     wer_weight: float = Field(SimulatedJudge.wer_weight, ge=0)
+    """Simulated judges: what an error rate of 1 costs."""
     mos_weight: float = Field(SimulatedJudge.mos_weight, ge=0)
+    """Simulated judges: what one point of predicted quality is worth."""
     noise: float = Field(SimulatedJudge.noise, ge=0)
+    """Simulated judges: standard deviation of the noise on what they hear."""
 
 
 class AggregateSection(Section):
     min_margin: float = Field(MIN_MARGIN, ge=0, le=3)
+    """Mean strength of the judgements, 0..3, from which a comparison gives a preference."""
     min_confidence: float = Field(MIN_CONFIDENCE, ge=0, le=1)
+    """Share of the judgements that must agree."""
 
 
 class EvaluateSection(Section):
@@ -76,6 +85,7 @@ class EvaluateSection(Section):
     quality_margin: float = Field(0.1, ge=0)
     """Difference of predicted quality under which two equally intelligible clips are a tie."""
     temperature: float = Field(TTS_SAMPLING.temperature, ge=0)
+    """As in use; 0 is greedy."""
 
 
 class PublishSection(Section):
@@ -89,12 +99,15 @@ class RoundConfig(Section):
     """A round, from rollouts to a published policy."""
 
     branch: Branch = Branch.TTS
+    """Which regime of the model is improved."""
     algorithm: Literal["dpo"] = "dpo"
+    """How preferences update the policy."""
     policy: str = "nano"
     """Version to start from: a name, an id, or the start of an id."""
     prompts: str = "nano-domain"
     """Prompt set, `name` or `name@version`."""
     seed: int = Field(0, ge=0)
+    """Of everything that is drawn; another seed is another round."""
     rollout: RolloutSection = RolloutSection()
     score: ScoreSection = ScoreSection()
     compare: CompareSection = CompareSection()
@@ -108,7 +121,11 @@ class RoundConfig(Section):
     def _possible(self) -> Self:
         if self.branch is not Branch.TTS:
             raise ValueError(f"rounds on branch {self.branch.value!r} are not built yet: use 'tts'")
-        families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators])
+        monitor = self.evaluate.monitor
+        watching = [monitor] if monitor is not None else []
+        families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators, *watching])
+        if monitor in self.evaluate.evaluators:
+            raise ValueError(f"evaluate.monitor {monitor!r} is an evaluator too: name another")
         if self.label.judges == "simulated" and not self.score.rewards:
             raise ValueError("simulated judges need at least one scorer in score.rewards")
         return self

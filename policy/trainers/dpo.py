@@ -1,7 +1,6 @@
 """Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.hashing import sha256_file
-from trivox.policy.backbone import Backbone, backbone_hash
+from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 
 # TRL asks a hub about its version at every start unless told not to.
@@ -33,11 +32,17 @@ class DPOSettings(BaseModel):
     sft_weight: float = Field(0.2, ge=0)
     """Weight of the negative log-likelihood of the chosen answer beside the preference loss; 0 leaves it out."""
     learning_rate: float = Field(2e-4, gt=0)
+    """Of AdamW at its highest; it rises over the warm-up and falls as a cosine."""
     epochs: int = Field(2, ge=1)
+    """How often every pair is seen."""
     batch_size: int = Field(8, ge=1)
+    """Pairs in one step."""
     lora_rank: int = Field(16, ge=1)
+    """Rank of the update of each linear layer (Hu et al. 2021)."""
     lora_alpha: int = Field(32, ge=1)
+    """The update is scaled by alpha / rank."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,8 @@ def train_dpo(
         check_adapter(start, backbone_hash(backbone_folder))
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
-    trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
-    with warnings.catch_warnings():
-        # trl still asks transformers by a name that transformers is giving up.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    with without_renaming_notices():
+        trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
         result = trainer.train()
     _check_finite(result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
