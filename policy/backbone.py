@@ -1,5 +1,8 @@
 """The shared model as it lies on disk: a transformers causal LM, its token map, and a codec beside it."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,8 @@ _CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 @dataclass
 class Backbone:
-    """Weights in memory. lm is in eval mode and float32; one thread per process is set on loading."""
+    """Weights in memory. lm is in eval mode and float32, and has no dropout in training mode either: policy
+    updates compare log-probs with those of sampling. One thread per process is set on loading."""
 
     folder: Path
     lm: PreTrainedModel
@@ -47,6 +51,7 @@ class Backbone:
         # transformers draws a bar for each load; Trivox draws its own where the wait is worth one.
         disable_progress_bar()
         lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        _turn_off_dropout(lm)
         return cls(
             folder,
             lm.eval(),
@@ -65,6 +70,23 @@ def locate(artefact: str, root: Path) -> Path:
     if artefact.startswith(PACKAGED):
         return _CHECKPOINTS / artefact.removeprefix(PACKAGED)
     return root / artefact
+
+
+def _turn_off_dropout(model: PreTrainedModel) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        # Attention modules keep theirs as a number, which trl's own disable_dropout does not find.
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # type: ignore[assignment]
+
+
+@contextmanager
+def without_renaming_notices() -> Iterator[None]:
+    """peft and trl still ask transformers by a name that transformers is giving up: nothing a user can act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
 
 
 def backbone_hash(folder: Path) -> str:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.hashing import sha256_file
 from trivox.platform.records import Sampling
-from trivox.policy.backbone import Backbone, backbone_hash
+from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.branches import asr_constraint, asr_prompt, tts_constraint, tts_prompt
 from trivox.policy.engine import Generation, InProcessEngine, Request
 
@@ -73,10 +73,11 @@ class ResidentPolicy:
     def _activate(self, adapter: Path) -> None:
         check_adapter(adapter, self._hash)
         name = sha256_file(adapter / ADAPTER_WEIGHTS)[:16]
-        if self._peft is None:
-            self._peft = PeftModel.from_pretrained(self.backbone.lm, adapter, adapter_name=name)
-        elif name not in self._peft.peft_config:
-            self._peft.load_adapter(adapter, adapter_name=name)
+        with without_renaming_notices():
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(self.backbone.lm, adapter, adapter_name=name)
+            elif name not in self._peft.peft_config:
+                self._peft.load_adapter(adapter, adapter_name=name)
         self._peft.set_adapter(name)
         self._peft.eval()
 
