@@ -4,7 +4,9 @@ The variables are set before anything imports torch, transformers or Ray; proces
 """
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 os.environ |= {
@@ -23,3 +25,15 @@ os.environ |= {
 # Derandomised: a test that passed passes again. No deadline: the machines of CI are slow at times.
 settings.register_profile("trivox", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("trivox")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One real Ray of two CPU slots for all tests that need one."""
+    import ray
+
+    from trivox.pipelines.pools.pool import ensure_ray
+
+    ensure_ray(2)
+    yield
+    ray.shutdown()

@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from trivox.platform.errors import StageFailed, TrivoxError
@@ -36,18 +37,22 @@ def ensure_ray(workers: int) -> None:
 
 
 class WorkerPool:
-    """Actors of one class, each made with the same arguments, each with one CPU and one torch thread.
+    """Actors that hold one worker each, made with the same arguments, with one CPU and one torch thread.
 
-    Use as a context manager: the actors end with it.
+    There are fewer than `workers` where the cluster has fewer CPUs. Use as a context manager: the actors
+    end with it.
     """
 
-    def __init__(self, actor: type, workers: int, *arguments: Any) -> None:
+    def __init__(self, worker: type["PoolWorker"], workers: int, *arguments: Any) -> None:
         import ray
 
         ensure_ray(workers)
         environment = {"env_vars": {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}}
-        remote: Any = ray.remote(num_cpus=1, runtime_env=environment)(actor)
-        self._actors = [remote.remote(*arguments) for _ in range(workers)]
+        remote: Any = ray.remote(num_cpus=1, runtime_env=environment)(_Host)
+        # An actor without a CPU would never start, and the units given to it never end.
+        resources: Any = ray.cluster_resources
+        count = min(workers, max(1, int(resources().get("CPU", 1))))
+        self._actors = [remote.remote(worker, arguments) for _ in range(count)]
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -59,9 +64,9 @@ class WorkerPool:
             ray.kill(actor)
 
     def map(self, units: Sequence[Any], label: str) -> Iterator[tuple[int, Any]]:
-        """(index of the unit, what `actor.work(unit)` returned) as they finish, with a progress bar.
+        """(index of the unit, what `worker.work(unit)` returned) as they finish, with a progress bar.
 
-        Raises the actor's TrivoxError as it is, StageFailed with the root cause for anything else.
+        Raises the worker's TrivoxError as it is, StageFailed with the root cause for anything else.
         """
         from ray.util import ActorPool
 
@@ -76,13 +81,24 @@ class WorkerPool:
 
 
 class PoolWorker:
-    """What a class needs to be an actor of a WorkerPool: `work`, one unit to one result."""
+    """What a class needs to work in a WorkerPool: `work`, one unit to one result."""
 
     def work(self, unit: Any) -> Any:
         raise NotImplementedError
 
+
+class _Host:
+    """The actor. It makes its worker with the first unit: what fails then reaches the driver typed, whereas
+    an actor that fails in its constructor is only dead."""
+
+    def __init__(self, worker: type[PoolWorker], arguments: tuple[Any, ...]) -> None:
+        self._make: Callable[[], PoolWorker] = partial(worker, *arguments)
+        self._worker: PoolWorker | None = None
+
     def numbered(self, index: int, unit: Any) -> tuple[int, Any]:
-        return index, self.work(unit)
+        if self._worker is None:
+            self._worker = self._make()
+        return index, self._worker.work(unit)
 
 
 def _next(finished: Iterator[tuple[int, Any]], label: str) -> tuple[int, Any]:
@@ -96,5 +112,5 @@ def _next(finished: Iterator[tuple[int, Any]], label: str) -> tuple[int, Any]:
         raise StageFailed(f"{label}: a worker failed: {error.cause!r}") from error
     except RayActorError as error:
         raise StageFailed(
-            f"{label}: a worker died, of too little memory perhaps: {error}"
+            f"{label}: a worker died, of too little memory perhaps ({type(error).__name__})"
         ) from error

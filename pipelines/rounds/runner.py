@@ -5,7 +5,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -39,19 +39,15 @@ def run_round(ws: Workspace, round_id: str) -> Round:
             + (f", held by {current.worker}" if current.worker else "")
             + ": nothing to run here"
         )
-    with _lease_kept(ws, leased) as lost:
-        return _run_stages(ws, leased, lost)
+    with _lease_kept(ws, leased):
+        return _run_stages(ws, leased)
 
 
-def _run_stages(ws: Workspace, round_: Round, lost: threading.Event) -> Round:
+def _run_stages(ws: Workspace, round_: Round) -> Round:
     done = manifests(ws, round_)
     for number, (stage, run) in enumerate(STAGES.items(), 1):
         if stage in done:
             continue
-        if lost.is_set():
-            raise StageFailed(
-                f"round {round_.id}: another worker has taken its lease; this one stops"
-            )
         round_ = _changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
         say(f"{number}/{len(STAGES)} {stage.value}")
         started = datetime.now(UTC)
@@ -117,31 +113,35 @@ def _failure_recorded(ws: Workspace, round_: Round) -> Iterator[None]:
 
 
 @contextmanager
-def _lease_kept(ws: Workspace, round_: Round) -> Iterator[threading.Event]:
-    """Renew the lease in the background while the round is worked on; the event is set when it is lost."""
-    ended, lost = threading.Event(), threading.Event()
+def _lease_kept(ws: Workspace, round_: Round) -> Iterator[None]:
+    """Renew the lease in the background while the round is worked on; a lost one shows at the next change."""
+    ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(LEASE_S / 4):
-            try:
+            with suppress(StoreError):
                 ws.records.renew_lease(round_.id, worker_name(), LEASE_S)
-            except StoreError:
-                lost.set()
-                return
 
     thread = threading.Thread(target=renew, name=f"lease-{round_.id}", daemon=True)
     thread.start()
     try:
-        yield lost
+        yield
     finally:
         ended.set()
         thread.join()
 
 
 def _changed(ws: Workspace, round_: Round, **changes: Any) -> Round:
-    """The round with changes, over what the database holds now: a renewed lease is kept."""
+    """The round with changes, over what the database holds now: a renewed lease is kept.
+
+    Raises StageFailed when the lease is no longer this worker's: the round is then another's to change.
+    """
     with ws.records.transaction():
         current = ws.records.get(Round, round_.id)
+        if current.worker != worker_name():
+            raise StageFailed(
+                f"round {round_.id}: {current.worker or 'another worker'} has taken its lease; this one stops"
+            )
         changed = replace(current, updated_at=datetime.now(UTC), **changes)
         ws.records.replace(changed)
     return changed

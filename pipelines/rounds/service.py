@@ -58,18 +58,24 @@ def find_round(ws: Workspace, name: str) -> Round:
 
 def retry(ws: Workspace, round_: Round) -> Round:
     """Queue a failed round again: finished stages stay. Raises UsageError for a round that has not failed."""
-    if round_.status is not RoundStatus.FAILED:
-        raise UsageError(
-            f"round {round_.id} is {round_.status.value}: only a failed one is tried again"
-        )
-    return _changed(ws, round_, status=RoundStatus.QUEUED, error=None)
+    with ws.records.transaction():
+        current = ws.records.get(Round, round_.id)
+        if current.status is not RoundStatus.FAILED:
+            raise UsageError(
+                f"round {current.id} is {current.status.value}: only a failed one is tried again"
+            )
+        return _changed(ws, current, status=RoundStatus.QUEUED, error=None)
 
 
 def cancel(ws: Workspace, round_: Round) -> Round:
     """End a round for good; what it made stays. Raises UsageError for one that has ended or is running."""
-    if round_.status in (*ENDED, RoundStatus.RUNNING):
-        raise UsageError(f"round {round_.id} is {round_.status.value}: it cannot be cancelled")
-    return _changed(ws, round_, status=RoundStatus.CANCELLED)
+    with ws.records.transaction():
+        current = ws.records.get(Round, round_.id)
+        if current.status in (*ENDED, RoundStatus.RUNNING):
+            raise UsageError(
+                f"round {current.id} is {current.status.value}: it cannot be cancelled"
+            )
+        return _changed(ws, current, status=RoundStatus.CANCELLED)
 
 
 def manifests(ws: Workspace, round_: Round) -> dict[Stage, StageRun]:

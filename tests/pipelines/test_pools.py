@@ -1,0 +1,93 @@
+"""Pools of actors on a real Ray: what comes back, and in which form a failure comes back."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trivox.pipelines.pools.pool import PoolWorker, WorkerPool, ensure_ray
+from trivox.platform.errors import MissingModel, StageFailed, UnspeakableText
+
+
+class Doubler(PoolWorker):
+    """Work for tests: doubles numbers, and fails as the unit says."""
+
+    def __init__(self, greeting: str = "") -> None:
+        if greeting == "no model":
+            raise MissingModel("scorer 'ear': its weights are not installed: make install")
+        if greeting == "bug":
+            raise ZeroDivisionError("division by zero")
+        self.greeting = greeting
+
+    def work(self, unit: Any) -> Any:
+        if unit == "threads":
+            return os.environ.get("OMP_NUM_THREADS")
+        if unit == "ours":
+            raise UnspeakableText("naïve", ["ï"], "abc", "prompt pr_1")
+        if unit == "theirs":
+            raise KeyError("codes")
+        if unit == "die":
+            os._exit(1)
+        time.sleep(0.02 * (unit % 3))  # later units finish before earlier ones
+        return self.greeting, 2 * unit
+
+
+def test_all_results_come_with_the_index_of_their_unit(ray_session: None) -> None:
+    with WorkerPool(Doubler, 2, "hi") as pool:
+        found = dict(pool.map([5, 3, 1, 0, 9, 7, 2], "double"))
+    assert found == {i: ("hi", 2 * unit) for i, unit in enumerate([5, 3, 1, 0, 9, 7, 2])}
+
+
+def test_a_pool_is_used_for_several_maps_and_for_none(ray_session: None) -> None:
+    with WorkerPool(Doubler, 1) as pool:
+        assert list(pool.map([], "nothing")) == []
+        assert dict(pool.map([1], "one")) == {0: ("", 2)}
+        assert dict(pool.map([2, 3], "two")) == {0: ("", 4), 1: ("", 6)}
+        assert dict(pool.map(["threads"], "threads")) == {0: "1"}
+
+
+def test_an_error_of_ours_arrives_as_itself(ray_session: None) -> None:
+    with pytest.raises(UnspeakableText) as caught, WorkerPool(Doubler, 1) as pool:
+        list(pool.map([1, "ours", 2], "double"))
+    assert type(caught.value) is UnspeakableText
+    expected = UnspeakableText("naïve", ["ï"], "abc", "prompt pr_1")
+    assert str(caught.value) == str(expected) and caught.value.strange == ["ï"]
+
+
+def test_another_error_becomes_a_failed_stage_with_its_cause(ray_session: None) -> None:
+    with pytest.raises(StageFailed) as caught, WorkerPool(Doubler, 1) as pool:
+        list(pool.map(["theirs"], "score"))
+    assert str(caught.value) == "score: a worker failed: KeyError('codes')"
+
+
+def test_an_actor_that_dies_becomes_a_failed_stage(ray_session: None) -> None:
+    with pytest.raises(StageFailed, match="score: a worker died") as caught:  # noqa: SIM117
+        with WorkerPool(Doubler, 1) as pool:
+            list(pool.map(["die"], "score"))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_an_actor_that_cannot_be_made_says_why(ray_session: None) -> None:
+    """Missing weights are found in the actor's constructor; people are told so, not of a death."""
+    with pytest.raises(MissingModel, match="not installed: make install"):  # noqa: SIM117
+        with WorkerPool(Doubler, 1, "no model") as pool:
+            list(pool.map([1], "score"))
+    with pytest.raises(StageFailed, match=r"a worker failed: ZeroDivisionError"):  # noqa: SIM117
+        with WorkerPool(Doubler, 1, "bug") as pool:
+            list(pool.map([1], "score"))
+
+
+def test_more_workers_than_the_machine_lends_do_not_wait_for_ever(ray_session: None) -> None:
+    """The session's Ray has 2 CPUs: a round may ask for more."""
+    with WorkerPool(Doubler, 5) as pool:
+        assert len(dict(pool.map(list(range(6)), "double"))) == 6
+
+
+def test_a_running_ray_is_used_as_it_is(ray_session: None, tmp_path: Path) -> None:
+    import ray
+
+    before = ray.cluster_resources()["CPU"]
+    ensure_ray(7)
+    assert ray.cluster_resources()["CPU"] == before == 2
