@@ -40,6 +40,11 @@ def test_steady_tones_within_two_percent(hz: float, partials: int) -> None:
     np.testing.assert_allclose(pitch[4:-4], hz, rtol=0.02)
 
 
+def test_finer_than_a_sample() -> None:
+    """330 Hz is 48.48 samples: the nearest whole lag would say 333.3 Hz."""
+    np.testing.assert_allclose(PitchTracker().track(harmonics(330, 1), RATE)[4:-4], 330, rtol=0.005)
+
+
 def test_missing_fundamental() -> None:
     """Partials 2 to 8 of 120 Hz: what is heard is 120 Hz."""
     time = np.arange(RATE // 2) / RATE

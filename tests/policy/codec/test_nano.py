@@ -128,6 +128,10 @@ def test_gradient_reaches_every_parameter_of_the_vocoder() -> None:
     for name, parameter in vocoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+    # Channels: 64 harmonics (above the 20th may be inaudible), 65 noise bands, gate, pitch.
+    assert vocoder.outlet.bias.grad is not None
+    assert vocoder.outlet.bias.grad[:20].all()
+    assert vocoder.outlet.bias.grad[64:].all()
 
 
 def test_given_pitch_drives_the_oscillator() -> None:

@@ -244,6 +244,7 @@ def test_second_round_starts_from_an_adapter(
     assert second.metrics[-1]["rewards/margins"] > 0
     assert second.weights_hash != adapters[0].weights_hash
     assert dpo.sha256_file(start / ADAPTER_WEIGHTS) == adapters[0].weights_hash
+    assert not (second.folder / "ref").exists()
     written = load_file(second.folder / ADAPTER_WEIGHTS)
     assert written.keys() == load_file(start / ADAPTER_WEIGHTS).keys()
     third = train_dpo(
