@@ -1,6 +1,7 @@
 """The recipe's corpus on disk: sentences, their speech as one array of samples, and their codes."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import numpy.typing as npt
 
 from trivox.platform.errors import NotFound
 
-SPLITS = ("train", "validation", "test")
+SENTENCE_SPLITS = ("train", "validation", "test")
+WORDS = "words"
+SPLITS = (*SENTENCE_SPLITS, WORDS)
+CODES_FILE = "codes.npz"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def is_complete(folder: Path) -> bool:
 
 def require_prepared(folder: Path) -> None:
     """Raises NotFound unless folder holds everything that training reads."""
-    if not (folder / "train" / "codes.npz").exists():
+    if not (folder / "train" / CODES_FILE).exists():
         raise NotFound(
             f"{folder}: nothing to train on: run `trivox nano prepare --out {folder}` first"
         )
@@ -70,7 +74,9 @@ def require_prepared(folder: Path) -> None:
 def save_codes(path: Path, codes: list[npt.NDArray[np.int32]]) -> None:
     """codes: one int32 [n_frames, Q] per sentence."""
     lengths = np.array([len(part) for part in codes])
-    np.savez(path, lengths=lengths, codes=np.concatenate(codes).astype(np.int16))
+    partial = path.with_name(f".partial-{path.name}")
+    np.savez(partial, lengths=lengths, codes=np.concatenate(codes).astype(np.int16))
+    os.replace(partial, path)
 
 
 def load_codes(path: Path) -> list[npt.NDArray[np.int32]]:

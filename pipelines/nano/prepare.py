@@ -1,6 +1,7 @@
 """`trivox nano prepare`: the teacher speaks the sentences; the quantiser is fitted and encodes them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,21 @@ import numpy.typing as npt
 import soxr
 import torch
 
-from trivox.pipelines.nano.corpus import SPLITS, Corpus, is_complete, save_codes
+from trivox.pipelines.nano.corpus import (
+    CODES_FILE,
+    SENTENCE_SPLITS,
+    SPLITS,
+    WORDS,
+    Corpus,
+    is_complete,
+    save_codes,
+)
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.pipelines.nano.sentences import sentences
+from trivox.pipelines.nano.sentences import sentences, word_sequences
 from trivox.platform.errors import ConfigError, MissingModel
 from trivox.platform.progress import progress
 from trivox.policy.codec.features import (
+    FEATURES,
     FRAME_RATE,
     SAMPLE_RATE,
     features,
@@ -22,7 +32,7 @@ from trivox.policy.codec.features import (
     pitch_100hz,
 )
 from trivox.policy.codec.interface import CodecSpec
-from trivox.policy.codec.rvq import fit_residual_vq
+from trivox.policy.codec.rvq import ResidualVQ, fit_residual_vq
 
 TEACHER_RATE = 24_000
 QUANTISER_FILE = "quantiser.pt"
@@ -38,23 +48,32 @@ def prepare(recipe: NanoRecipe, folder: Path) -> None:
     """
     for split in SPLITS:
         prepare_split(recipe, folder, split)
-    if not (folder / "train" / "codes.npz").exists():
-        _quantise(recipe, folder)
+    if not (folder / QUANTISER_FILE).exists():
+        _fit(recipe, folder)
+    for split in SPLITS:
+        if not (folder / split / CODES_FILE).exists():
+            _encode(folder, split)
 
 
 def prepare_split(recipe: NanoRecipe, folder: Path, split: str) -> None:
     """Speech of one split under folder, unless it is there; raises as `prepare` does."""
     _claim(recipe, folder)
     if not is_complete(folder / split):
-        counts = (recipe.train_sentences, recipe.validation_sentences, recipe.test_sentences)
-        texts = sentences(sum(counts), recipe.seed)
-        begin = sum(counts[: SPLITS.index(split)])
-        _speak(texts[begin : begin + counts[SPLITS.index(split)]], split).save(folder / split)
+        _speak(_texts(recipe, split), split).save(folder / split)
+
+
+def _texts(recipe: NanoRecipe, split: str) -> list[str]:
+    if split == WORDS:
+        return word_sequences(recipe.word_sequences, recipe.seed)
+    counts = (recipe.train_sentences, recipe.validation_sentences, recipe.test_sentences)
+    position = SENTENCE_SPLITS.index(split)
+    begin = sum(counts[:position])
+    return sentences(sum(counts), recipe.seed)[begin : begin + counts[position]]
 
 
 def _claim(recipe: NanoRecipe, folder: Path) -> None:
     """Note which corpus folder holds; raises ConfigError when it is another one."""
-    names = {"seed", "train_sentences", "validation_sentences", "test_sentences"}
+    names = {"seed", "train_sentences", "validation_sentences", "test_sentences", "word_sequences"}
     wanted, note = recipe.model_dump(include=names), folder / "corpus.json"
     if note.exists():
         found = json.loads(note.read_text())
@@ -91,24 +110,30 @@ def _teacher() -> Callable[[str], npt.NDArray[np.float32]]:
     return teacher
 
 
-def _quantise(recipe: NanoRecipe, folder: Path) -> None:
-    corpora = {split: Corpus.load(folder / split) for split in SPLITS}
-    frames = {
-        split: [_features(corpus, i) for i in progress(range(len(corpus)), f"features {split}")]
-        for split, corpus in corpora.items()
-    }
-    train = torch.from_numpy(np.concatenate(frames["train"]))
+def _fit(recipe: NanoRecipe, folder: Path) -> None:
+    """The quantiser, from the training sentences alone."""
+    train = torch.from_numpy(np.concatenate(_all_features(folder, "train")))
     if len(train) < CODEBOOK_SIZE:
         raise ConfigError(
             f"{folder}: {recipe.train_sentences} train_sentences are {len(train)} frames of speech, and a "
             f"codebook of {CODEBOOK_SIZE} entries needs as many: give another folder and more sentences"
         )
     quantiser = fit_residual_vq(train, CODEBOOKS, CODEBOOK_SIZE, recipe.seed)
-    torch.save(quantiser.state_dict(), folder / QUANTISER_FILE)
-    for split in reversed(SPLITS):
-        codes = [quantiser.encode(torch.from_numpy(part)).int().numpy() for part in frames[split]]
-        save_codes(folder / split / "codes.npz", codes)
+    partial = folder / f"{QUANTISER_FILE}.partial"
+    torch.save(quantiser.state_dict(), partial)
+    os.replace(partial, folder / QUANTISER_FILE)
 
 
-def _features(corpus: Corpus, index: int) -> npt.NDArray[np.float32]:
-    return features(corpus.waveform(index), corpus.pitch_of(index))
+def _encode(folder: Path, split: str) -> None:
+    quantiser = ResidualVQ(CODEBOOKS, CODEBOOK_SIZE, FEATURES)
+    quantiser.load_state_dict(torch.load(folder / QUANTISER_FILE))
+    parts = [torch.from_numpy(part) for part in _all_features(folder, split)]
+    save_codes(
+        folder / split / CODES_FILE, [quantiser.encode(part).int().numpy() for part in parts]
+    )
+
+
+def _all_features(folder: Path, split: str) -> list[npt.NDArray[np.float32]]:
+    corpus = Corpus.load(folder / split)
+    numbers = progress(range(len(corpus)), f"features {split}")
+    return [features(corpus.waveform(index), corpus.pitch_of(index)) for index in numbers]

@@ -44,6 +44,16 @@ class NanoRecipe(BaseModel):
     lm_bf16: bool = True
     """bfloat16 matrix products in training; the saved weights are float32."""
 
+    word_sequences: int = Field(3000, ge=8)
+    """Sequences of random words, spoken by the teacher for the second phase: reading."""
+    reading_steps: int = Field(1500, ge=0)
+    """Steps of that phase; 0 leaves it out."""
+    reading_batch: int = Field(32, ge=1)
+    reading_learning_rate: float = 1.2e-3
+    reading_words_share: float = Field(0.65, ge=0, le=1)
+    """Share of batches that are word sequences; the rest are sentences."""
+    reading_tts_share: float = Field(0.85, ge=0, le=1)
+
     checkpoint_every: int = Field(200, ge=1)
     """Steps between the checkpoints that a stopped run resumes from."""
 

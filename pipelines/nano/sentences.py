@@ -1,6 +1,7 @@
 """The domain of trivox-nano v1: spoken commands to a home assistant, from a small grammar."""
 
 import random
+import re
 import string
 from collections.abc import Mapping, Sequence
 
@@ -67,6 +68,26 @@ def sentences(count: int, seed: int) -> list[str]:
     while len(found) < count:
         found.setdefault(_fill(rng.choice(TEMPLATES), rng))
     return list(found)
+
+
+def word_sequences(count: int, seed: int, longest: int = 6) -> list[str]:
+    """Distinct sequences of 1 to `longest` random words of the domain: nothing in one foretells the next.
+
+    A model that learns from sentences alone can guess much of what comes from what templates say, and learns
+    to read only slowly.
+    """
+    rng, found = random.Random(f"words {seed}"), dict[str, None]()
+    words = _words()
+    while len(found) < count:
+        found.setdefault(" ".join(rng.choices(words, k=rng.randint(1, longest))))
+    return list(found)
+
+
+def _words() -> list[str]:
+    """Every word of the domain, once, in alphabetical order."""
+    fixed = " ".join(re.sub(r"{\w+}", " ", template) for template in TEMPLATES)
+    slots = " ".join(" ".join(options) for options in SLOTS.values())
+    return sorted(set(f"{fixed} {slots}".split()))
 
 
 def _sentences_of(template: str) -> int:

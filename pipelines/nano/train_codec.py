@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
-from trivox.pipelines.nano.corpus import Corpus, load_codes, require_prepared
+from trivox.pipelines.nano.corpus import CODES_FILE, Corpus, load_codes, require_prepared
 from trivox.pipelines.nano.prepare import CODEBOOK_SIZE, CODEBOOKS, QUANTISER_FILE
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.audio.pitch import interpolate_unvoiced
@@ -54,7 +54,7 @@ class _Segments:
     def __init__(self, recipe: NanoRecipe, folder: Path, codec: NanoCodec) -> None:
         self.recipe, self.codec = recipe, codec
         self.corpus = Corpus.load(folder / "train")
-        self.codes = load_codes(folder / "train" / "codes.npz")
+        self.codes = load_codes(folder / "train" / CODES_FILE)
         length = recipe.codec_segment_frames
         count = min(recipe.codec_utterances, len(self.corpus))
         self.usable = [i for i in range(count) if len(self.codes[i]) > length]

@@ -26,6 +26,9 @@ def recipe() -> NanoRecipe:
         lm_feed_forward=64,
         lm_steps=3,
         lm_batch=4,
+        word_sequences=8,
+        reading_steps=3,
+        reading_batch=4,
         checkpoint_every=2,
     )
 

@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from trivox.pipelines.nano.sentences import SLOTS, TEMPLATES, sentences
+from trivox.pipelines.nano.sentences import SLOTS, TEMPLATES, sentences, word_sequences
 from trivox.platform.errors import ConfigError
 from trivox.policy.vocabulary import ALPHABET
 
@@ -59,3 +59,12 @@ def test_more_than_the_domain_holds_is_refused() -> None:
 @pytest.mark.slow
 def test_all_of_the_domain_can_be_asked_for() -> None:
     assert set(sentences(DOMAIN, seed=0)) == whole_domain()
+
+
+def test_word_sequences_are_distinct_seeded_and_of_the_domain() -> None:
+    found = word_sequences(200, seed=3)
+    assert len(set(found)) == 200
+    assert found == word_sequences(200, seed=3) != word_sequences(200, seed=4)
+    known = {word for text in sentences(6000, 0) for word in text.split()}
+    assert {word for text in found for word in text.split()} <= known
+    assert {len(text.split()) for text in found} == {1, 2, 3, 4, 5, 6}

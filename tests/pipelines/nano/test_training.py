@@ -12,10 +12,11 @@ import torch
 
 from trivox.pipelines.nano import train_codec as codec_module
 from trivox.pipelines.nano import train_lm as lm_module
+from trivox.pipelines.nano.corpus import SPLITS
 from trivox.pipelines.nano.export import export
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.train_codec import spectral_loss, train_codec
-from trivox.pipelines.nano.train_lm import IGNORE, _Rows, train_lm
+from trivox.pipelines.nano.train_lm import IGNORE, _Rows, phases, train_lm
 from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.hashing import sha256_file
 from trivox.platform.records import Sampling
@@ -30,15 +31,15 @@ class Stopped(BaseException):
 @pytest.fixture
 def bare(prepared: Path, tmp_path: Path) -> Path:
     """The corpus alone, in a folder of its own."""
-    for name in ("train", "validation", "test"):
+    for name in SPLITS:
         shutil.copytree(prepared / name, tmp_path / name)
     shutil.copy(prepared / "quantiser.pt", tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("module", "train", "part"),
-    [(codec_module, train_codec, "codec"), (lm_module, train_lm, "lm")],
+    ("module", "train", "part", "after"),
+    [(codec_module, train_codec, "codec", [2]), (lm_module, train_lm, "lm", [2, 0, 1, 2])],
 )
 def test_a_stopped_run_goes_on_to_the_same_weights(
     recipe: NanoRecipe,
@@ -48,8 +49,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     module: Any,
     train: Callable[[NanoRecipe, Path], Path],
     part: str,
+    after: list[int],
 ) -> None:
-    """Stopped in the third step, after the checkpoint of the second: two steps are not done again."""
+    """Stopped in the third step, after the checkpoint of the second: two steps are not done again, and the
+    language model's second phase follows."""
     original, begun = module._step, []
 
     def counting(*args: Any) -> float:
@@ -64,13 +67,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     assert not (bare / part).exists()
     torch.rand(5)
     train(recipe, bare)
-    assert begun == [0, 1, 2, 2]
+    assert begun == [0, 1, 2, *after]
     weights = Path(part) / "model.safetensors"
     assert sha256_file(bare / weights) == sha256_file(trained / weights)
 
 
 def test_resumed_on_a_model_of_another_shape(recipe: NanoRecipe, trained: Path) -> None:
-    with pytest.raises(ConfigError, match=r"lm\.checkpoint\.pt is the checkpoint of a model of"):
+    with pytest.raises(
+        ConfigError, match=r"lm-mixed\.checkpoint\.pt is the checkpoint of a model of"
+    ):
         train_lm(recipe.model_copy(update={"lm_hidden": 64}), trained)
 
 
@@ -97,8 +102,8 @@ def test_segments_longer_than_every_sentence(recipe: NanoRecipe, bare: Path) -> 
 def test_rows_teach_the_completion_only(recipe: NanoRecipe, trained: Path, share: float) -> None:
     """Labels cover what follows the prompt, its end token included; prompt and padding are ignored."""
     tokens = TokenMap.load(trained / "lm")
-    rows = _Rows(recipe.model_copy(update={"lm_tts_share": share}), trained, tokens)
-    ids, mask, labels = rows.batch(0)
+    changed = recipe.model_copy(update={"lm_tts_share": share})
+    ids, mask, labels = _Rows(changed, trained, tokens).batch(0, phases(changed)[0])
     first, after = (tokens.tts, tokens.audio) if share else (tokens.asr, tokens.text)
     assert (ids[:, 0] == first).all()
     for row in range(len(ids)):
@@ -114,13 +119,25 @@ def test_code_noise_touches_prompts_only(recipe: NanoRecipe, trained: Path) -> N
     """With all codes replaced the asr rows still teach the sentences, and tts rows the true codes."""
     tokens = TokenMap.load(trained / "lm")
     noisy = _Rows(recipe.model_copy(update={"lm_code_noise": 1.0}), trained, tokens)
-    before = [part.copy() for part in noisy.codes]
-    prompt, completion = noisy._asr(0, np.random.default_rng(0))
-    assert prompt[2:-1] != tokens.audio_ids(noisy.codes[0], 1)
-    assert tokens.read_text(completion) == noisy.texts[0]
-    _, spoken = noisy._tts(0, np.random.default_rng(0))
-    np.testing.assert_array_equal(tokens.read_codes(spoken[:-1]), before[0])
-    np.testing.assert_array_equal(noisy.codes[0], before[0])
+    text, codes = noisy.sentences.texts[0], noisy.sentences.codes[0]
+    before = codes.copy()
+    prompt, completion = noisy._asr(text, codes, np.random.default_rng(0))
+    assert prompt[2:-1] != tokens.audio_ids(codes, 1)
+    assert tokens.read_text(completion) == text
+    _, spoken = noisy._tts(text, codes, np.random.default_rng(0))
+    np.testing.assert_array_equal(tokens.read_codes(spoken[:-1]), before)
+    np.testing.assert_array_equal(codes, before)
+
+
+def test_reading_draws_words_for_its_share(recipe: NanoRecipe, trained: Path) -> None:
+    """With a share of 1 each row is a word sequence, with 0 a sentence."""
+    tokens = TokenMap.load(trained / "lm")
+    for share in (0.0, 1.0):
+        changed = recipe.model_copy(update={"reading_words_share": share, "reading_tts_share": 1.0})
+        rows = _Rows(changed, trained, tokens)
+        ids, _, _ = rows.batch(0, phases(changed)[1])
+        texts = {tokens.read_text(row[: row.index(tokens.audio)]) for row in ids.tolist()}
+        assert texts <= set(rows.words.texts if share else rows.sentences.texts)
 
 
 def test_spectral_loss() -> None:
