@@ -180,7 +180,7 @@ def test_a_round_on_such_prompts_is_not_enqueued(
     source.write_text("good morning\nroute sixty six\nroute 66\nstop\n", encoding="utf-8")
     assert command(*importing(ws, source, "--test-share", "0.5")).code == 0
     before, records = state(ws.root), counts(ws)
-    ended = command("round", "run", "--prompts", "mine", "--workspace", str(ws.root))
+    ended = command("round", "run", "--enqueue", "--prompts", "mine", "-w", str(ws.root))
     one_line(ended, 2, "'6'", "'route 66'", "mine@", "prompt pr_")
     assert state(ws.root) == before and counts(ws) == records
 

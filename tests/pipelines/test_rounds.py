@@ -4,6 +4,7 @@ The stages are fakes (see conftest): what is tested is the runner, the service a
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -241,10 +242,13 @@ def test_who_has_lost_the_lease_does_not_touch_the_round(
 def test_a_long_stage_keeps_its_lease(
     ws: Workspace, queued: Queue, fakes: FakeStages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LEASE_S", 0.4)
+    monkeypatch.setattr(runner, "LEASE_S", 1.0)
 
-    def long(_: RoundContext) -> Outcome:
-        threading.Event().wait(1.0)
+    def long(ctx: RoundContext) -> Outcome:
+        leased, end = ctx.round.lease_until, time.monotonic() + 30
+        while ws.records.get(Round, ctx.round.id).lease_until == leased:
+            assert time.monotonic() < end, "the lease was never renewed"
+            time.sleep(0.05)
         return Outcome({}, {})
 
     fakes.answers[Stage.TRAIN] = long
