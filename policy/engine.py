@@ -113,7 +113,6 @@ class _Batch:
         self.uniform = [
             _uniform(r.seed, budget) for r, budget in zip(requests, self.budget, strict=True)
         ]
-        self.allowed = [torch.from_numpy(r.constraint.allowed) for r in requests]
         self.tokens: list[list[int]] = [[] for _ in requests]
         self.logprobs: list[list[float]] = [[] for _ in requests]
         self.reasons: list[FinishReason | None] = [None] * len(requests)
@@ -128,7 +127,7 @@ class _Batch:
 
     def _draw(self, row: int, logits: Tensor) -> int:
         sampling, said = self.requests[row].sampling, len(self.tokens[row])
-        mask = self.allowed[row][said % len(self.allowed[row])]
+        mask = torch.from_numpy(self.requests[row].constraint.at(said))
         scores = logits.masked_fill(~mask, -torch.inf).double()
         logprobs = _shape(scores, sampling).log_softmax(0)
         if sampling.temperature == 0:

@@ -11,17 +11,21 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from trivox.platform.errors import ConfigError, NotFound
-from trivox.platform.hashing import sha256_file
+from trivox.platform.hashing import derived_seed, sha256_file
 from trivox.platform.records import Sampling
+from trivox.platform.text.error_rate import error_counts
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.branches import asr_constraint, asr_prompt, tts_constraint, tts_prompt
 from trivox.policy.engine import Generation, InProcessEngine, Request
+from trivox.policy.text import speakable
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BACKBONE_HASH_FILE = "backbone.sha256"
 ASR_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
-TTS_SAMPLING = Sampling(temperature=0.7, max_tokens=600)
+TTS_SAMPLING = Sampling(temperature=0.3, max_tokens=600)
 SLOTS = 16
+TAKES = 8
+LANGUAGE = "en-US"
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,45 @@ class _Speaker:
         self, texts: Sequence[str], seeds: Sequence[int], sampling: Sampling = TTS_SAMPLING
     ) -> list[Speech]:
         """Each text in the model's alphabet -> speech; raises UnspeakableText."""
-        constraint = tts_constraint(self.tokens)
         requests = [
-            Request(tts_prompt(self.tokens, text), constraint, sampling, seed)
+            Request(
+                tts_prompt(self.tokens, text), tts_constraint(self.tokens, text), sampling, seed
+            )
             for text, seed in zip(texts, seeds, strict=True)
         ]
         return [self._speech(generation) for generation in self.engine.generate(requests)]
 
+    def speak_verified(
+        self,
+        texts: Sequence[str],
+        seeds: Sequence[int],
+        sampling: Sampling = TTS_SAMPLING,
+        takes: int = TAKES,
+    ) -> list[Speech]:
+        """Of `takes` takes of each text the one that the asr branch of the same weights understands best: fewest
+        word errors, then the highest mean log-probability. Take 0 is what `speak` says with the same seed.
+        """
+        return [
+            self._best_take(
+                text,
+                [derived_seed(seed, take) if take else seed for take in range(takes)],
+                sampling,
+            )
+            for text, seed in zip(texts, seeds, strict=True)
+        ]
+
+    def _best_take(self, text: str, seeds: list[int], sampling: Sampling) -> Speech:
+        spoken = self.speak([text] * len(seeds), seeds, sampling)
+        heard = self.transcribe([speech.samples for speech in spoken])
+        wanted = speakable(text)
+        errors = [error_counts(wanted, one.text, LANGUAGE).errors for one in heard]
+
+        def fault(take: int) -> tuple[int, float]:
+            logprobs = spoken[take].generation.logprobs
+            return errors[take], -sum(logprobs) / max(1, len(logprobs))
+
+        return spoken[min(range(len(spoken)), key=fault)]
+
     def _speech(self, generation: Generation) -> Speech:
-        audio = [token for token in generation.tokens if token != self.tokens.eos]
-        codes = self.tokens.read_codes(audio)
+        codes = self.tokens.read_codes(generation.tokens)
         return Speech(self.backbone.codec.decode(codes), codes, generation)

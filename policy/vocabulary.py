@@ -31,6 +31,10 @@ _ROW_MULTIPLE = 32
 class TokenMap:
     """Which ids are text, which are audio, and how codes are laid out in a sequence.
 
+    text_block and frame_block: a tts completion carries its text along, text_block characters before every
+    frame_block frames while there are any (as CosyVoice 2 does for streams, Du et al. 2024, section 2.3): what
+    is being said then stands near, and reading it does not have to be found out. 0 for none.
+
     layout "flat": frame by frame, all codebooks of a frame before the next frame, codebook q at
     audio_offsets[q] + code. asr_codebooks: how many of the codebooks the asr branch reads.
     """
@@ -47,6 +51,8 @@ class TokenMap:
     codebook_sizes: tuple[int, ...]
     layout: str
     asr_codebooks: int
+    text_block: int
+    frame_block: int
     vocab_size: int
 
     def text_ids(self, text: str) -> list[int]:
@@ -71,9 +77,22 @@ class TokenMap:
         flat: list[int] = (chosen + offsets).reshape(-1).tolist()
         return flat
 
+    def interleaved(self, text: list[int], audio: list[int]) -> list[int]:
+        """Flat audio ids with the text ids among them, as a tts completion carries them along."""
+        if not self.text_block:
+            return audio
+        size = self.frame_block * len(self.audio_offsets)
+        blocks: list[int] = []
+        for block in range(-(-len(audio) // size)):
+            blocks += text[block * self.text_block : (block + 1) * self.text_block]
+            blocks += audio[block * size : (block + 1) * size]
+        return blocks
+
     def read_codes(self, ids: list[int]) -> npt.NDArray[np.int32]:
-        """Flat audio ids -> int32 [n_frames, Q]; a frame that is incomplete at the end is dropped."""
-        depth = len(self.audio_offsets)
+        """Ids of a tts completion -> int32 [n_frames, Q]; what is no audio is left out, and so is a frame that
+        is incomplete at the end."""
+        depth, first = len(self.audio_offsets), self.audio_offsets[0]
+        ids = [index for index in ids if index >= first]
         whole = len(ids) - len(ids) % depth
         offsets = np.array(self.audio_offsets, np.int32)
         return np.array(ids[:whole], np.int32).reshape(-1, depth) - offsets
@@ -109,6 +128,8 @@ def nano_token_map(codec: CodecSpec) -> TokenMap:
         codebook_sizes=codec.codebook_sizes,
         layout="flat",
         asr_codebooks=1,
+        text_block=2,
+        frame_block=3,
         vocab_size=-(-offset // _ROW_MULTIPLE) * _ROW_MULTIPLE,
     )
 

@@ -29,8 +29,10 @@ Out = TypeVar("Out")
 def evaluate(checkpoint: Path, corpus: Path, count: int, seed: int = 0) -> dict[str, Any]:
     """Figures on the first `count` held-out sentences of a prepared corpus; rates are fractions, pooled.
 
-    asr_wer: nano transcribes the teacher. tts_wer: nano speaks, Whisper base transcribes. codec_wer: the
-    codec's resynthesis, Whisper base transcribes. teacher_wer: the same of the original. *_mos: DistillMOS.
+    asr_wer: nano transcribes the teacher. tts_wer: nano speaks as `trivox tts say` does (of 8 takes the one that
+    its own asr branch understands best), Whisper base transcribes; tts_single_take_wer: the first take, whatever
+    it says. codec_wer: the codec's resynthesis, Whisper base transcribes. teacher_wer: the same of the original.
+    *_mos: DistillMOS.
     Raises NotFound when the corpus has not been prepared.
     """
     if not is_complete(corpus / "test"):
@@ -43,11 +45,12 @@ def evaluate(checkpoint: Path, corpus: Path, count: int, seed: int = 0) -> dict[
     policy, judge = ResidentPolicy(checkpoint, BATCH), whisper_base()
     codec = policy.backbone.codec
     resynthesis = [codec.decode(codec.encode(wave)) for wave in progress(waves, "codec")]
-    heard, spoken = _both_branches(policy, texts, waves, seed)
+    heard, spoken, first = _both_branches(policy, texts, waves, seed)
     return {
         "sentences": len(texts),
         "asr_wer": _rate(texts, heard),
         "tts_wer": _rate(texts, _recognise(judge, spoken, "tts: recognise")),
+        "tts_single_take_wer": _rate(texts, _recognise(judge, first, "first take: recognise")),
         "codec_wer": _rate(texts, _recognise(judge, resynthesis, "codec: recognise")),
         "teacher_wer": _rate(texts, _recognise(judge, waves, "teacher: recognise")),
         "judge": judge.name,
@@ -60,11 +63,16 @@ def evaluate(checkpoint: Path, corpus: Path, count: int, seed: int = 0) -> dict[
 
 def _both_branches(
     policy: ResidentPolicy, texts: Sequence[str], waves: Sequence[Wave], seed: int
-) -> tuple[list[str], list[Wave]]:
+) -> tuple[list[str], list[Wave], list[Wave]]:
+    """What asr heard, what tts said in its best take, and in its first."""
     with policy.using(None) as speaker:
         heard = _in_batches(waves, "asr", speaker.transcribe)
-        said = _in_batches(texts, "tts", lambda part: speaker.speak(part, [seed] * len(part)))
-    return [transcript.text for transcript in heard], [speech.samples for speech in said]
+        first = _in_batches(texts, "tts", lambda part: speaker.speak(part, [seed] * len(part)))
+        best = _in_batches(
+            texts, "tts, best take", lambda part: speaker.speak_verified(part, [seed] * len(part))
+        )
+    words = [transcript.text for transcript in heard]
+    return words, [speech.samples for speech in best], [speech.samples for speech in first]
 
 
 def evaluate_prompts(

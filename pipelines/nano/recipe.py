@@ -54,6 +54,20 @@ class NanoRecipe(BaseModel):
     """Share of batches that are word sequences; the rest are sentences."""
     reading_tts_share: float = Field(0.85, ge=0, le=1)
 
+    streaming_steps: int = Field(1000, ge=0)
+    """Steps of the third phase, in which tts completions carry their text along; 0 leaves it out."""
+    streaming_batch: int = Field(24, ge=1)
+    streaming_learning_rate: float = 1.2e-3
+    streaming_words_share: float = Field(0.4, ge=0, le=1)
+    streaming_tts_share: float = Field(0.85, ge=0, le=1)
+
+    balance_steps: int = Field(450, ge=0)
+    """Steps of the last phase, in which both branches share evenly again; 0 leaves it out."""
+    balance_batch: int = Field(24, ge=1)
+    balance_learning_rate: float = 7e-4
+    balance_words_share: float = Field(0.15, ge=0, le=1)
+    balance_tts_share: float = Field(0.5, ge=0, le=1)
+
     checkpoint_every: int = Field(200, ge=1)
     """Steps between the checkpoints that a stopped run resumes from."""
 

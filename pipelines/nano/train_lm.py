@@ -21,7 +21,7 @@ from trivox.pipelines.nano.corpus import (
 from trivox.pipelines.nano.prepare import CODEC_SPEC
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.progress import bar
-from trivox.policy.branches import asr_prompt, tts_prompt
+from trivox.policy.branches import asr_prompt, tts_completion, tts_prompt
 from trivox.policy.vocabulary import TokenMap, nano_token_map, nano_tokenizer
 
 IGNORE = -100
@@ -39,10 +39,13 @@ class Phase:
     tts_share: float
     words_share: float
     dropout: float
+    carries_text: bool = False
+    """Whether tts completions carry their text along, as they do in use."""
 
 
 def phases(recipe: NanoRecipe) -> tuple[Phase, ...]:
-    """Both branches on sentences; then reading, mostly of random words, which no template foretells."""
+    """Both branches on sentences; reading, mostly of random words, which no template foretells; tts as it is
+    used, with the text carried along; and both branches again, so that neither forgets."""
     mixed = Phase(
         name="mixed",
         first=0,
@@ -53,17 +56,25 @@ def phases(recipe: NanoRecipe) -> tuple[Phase, ...]:
         words_share=0.0,
         dropout=recipe.lm_dropout,
     )
-    reading = Phase(
-        name="reading",
-        first=recipe.lm_steps,
-        steps=recipe.reading_steps,
-        batch=recipe.reading_batch,
-        learning_rate=recipe.reading_learning_rate,
-        tts_share=recipe.reading_tts_share,
-        words_share=recipe.reading_words_share,
+    found = [mixed]
+    for name in ("reading", "streaming", "balance"):
+        found.append(_later_phase(recipe, name, found[-1].first + found[-1].steps))
+    return tuple(found)
+
+
+def _later_phase(recipe: NanoRecipe, name: str, first: int) -> Phase:
+    numbers = recipe.model_dump()
+    return Phase(
+        name=name,
+        first=first,
+        steps=numbers[f"{name}_steps"],
+        batch=numbers[f"{name}_batch"],
+        learning_rate=numbers[f"{name}_learning_rate"],
+        tts_share=numbers[f"{name}_tts_share"],
+        words_share=numbers[f"{name}_words_share"],
         dropout=0.0,
+        carries_text=name != "reading",
     )
-    return mixed, reading
 
 
 def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
@@ -147,7 +158,8 @@ class _Rows:
     def batch(self, step: int, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
         """Right-padded input_ids, attention_mask and labels (prompt and padding ignored), int64 [B, L]."""
         rng = np.random.default_rng([self.recipe.seed, phase.first + step])
-        pair = self._tts if rng.random() < phase.tts_share else self._asr
+        speak = self._tts if phase.carries_text else self._plain_tts
+        pair = speak if rng.random() < phase.tts_share else self._asr
         from_words = phase.words_share > 0 and rng.random() < phase.words_share
         source = self.words if from_words else self.sentences
         rows = [
@@ -167,10 +179,15 @@ class _Rows:
             labels[row, len(prompt) : end] = torch.tensor(completion)
         return ids, mask, labels
 
-    def _tts(
+    def _plain_tts(
         self, text: str, codes: npt.NDArray[np.int32], rng: np.random.Generator
     ) -> tuple[list[int], list[int]]:
         return tts_prompt(self.tokens, text), [*self.tokens.audio_ids(codes), self.tokens.eos]
+
+    def _tts(
+        self, text: str, codes: npt.NDArray[np.int32], rng: np.random.Generator
+    ) -> tuple[list[int], list[int]]:
+        return tts_prompt(self.tokens, text), tts_completion(self.tokens, text, codes)
 
     def _asr(
         self, text: str, codes: npt.NDArray[np.int32], rng: np.random.Generator

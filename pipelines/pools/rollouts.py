@@ -10,10 +10,9 @@ from trivox.platform.records import (
     DecodingStatistics,
     Rollout,
     Sampling,
-    Segment,
-    SegmentKind,
 )
 from trivox.platform.store import Workspace
+from trivox.policy.branches import tts_segments
 from trivox.policy.resident import ResidentPolicy, Speech
 
 SYNTHETIC = "synthetic speech of a Trivox policy"
@@ -91,7 +90,7 @@ class RolloutWorker(PoolWorker):
             engine="in-process",
             dtype="float32",
             tokens=tuple(said.tokens),
-            segments=(Segment(SegmentKind.AUDIO, "assistant", 0, len(said.tokens), True),),
+            segments=tts_segments(backbone.tokens, said.tokens),
             logprobs=tuple(said.logprobs),
             finish_reason=said.finish_reason,
             audio=audio.id if audio else None,

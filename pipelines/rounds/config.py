@@ -23,7 +23,7 @@ class RolloutSection(Section):
     """How many prompts of the training split get candidates; fewer when the split is smaller."""
     candidates: int = Field(4, ge=2)
     """Candidates for each prompt."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(0.7, gt=0)
     """Higher than in use, so that candidates differ enough to be compared."""
     max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8)
     """Length limit of a candidate in tokens, the end token included."""
@@ -142,4 +142,8 @@ class RoundConfig(Section):
 
 def demo_config(seed: int) -> RoundConfig:
     """What `trivox demo` runs: the defaults, judged by simulated judges."""
-    return RoundConfig(seed=seed, label=LabelSection(judges="simulated"))
+    return RoundConfig(
+        seed=seed,
+        label=LabelSection(judges="simulated"),
+        evaluate=EvaluateSection(monitor="whisper-base-wer"),
+    )

@@ -36,30 +36,33 @@ def requests_for(
 
 def produce(
     ctx: RoundContext,
-    requests: Sequence[RolloutRequest],
-    policy: PolicyVersion,
+    wanted: Sequence[tuple[PolicyVersion, Sequence[RolloutRequest]]],
     sampling: Sampling,
     label: str,
-) -> list[Rollout]:
-    """The rollouts of the requests, in their order; those that are stored already are not made again."""
-    settings = ctx.config.rollout
-    batches = chunks(requests, settings.slots)
+) -> list[list[Rollout]]:
+    """For each policy the rollouts of its requests, in their order; those that are stored already are not
+    made again. One pool serves all policies: an actor swaps adapters by unit."""
     stored = {rollout.id for rollout in ctx.rollouts()}
-    missing = [batch for batch in batches if any(one.id not in stored for one in batch)]
-    if missing:
-        adapter = ctx.adapter_folder(policy)
-        units = [RolloutUnit(tuple(batch), adapter, policy.id, sampling) for batch in missing]
-        arguments = (
-            ctx.ws.root, ctx.backbone_folder, settings.slots, ctx.round.project, ctx.round.id
-        )  # fmt: skip
-        with WorkerPool(RolloutWorker, settings.workers, *arguments) as pool:
-            for index, batch in pool.map(units, label):
-                ctx.ws.records.add(*batch.audio)
-                part = f"rollouts-{derived_id('part', [one.id for one in missing[index]])}"
-                ctx.ws.tables.write(
-                    batch.rollouts, branch=ctx.round.branch, round=ctx.round.id, part=part
-                )
-    return ctx.rollouts([request.id for request in requests])
+    units = [
+        RolloutUnit(tuple(batch), ctx.adapter_folder(policy), policy.id, sampling)
+        for policy, requests in wanted
+        for batch in chunks(requests, ctx.config.rollout.slots)
+        if any(one.id not in stored for one in batch)
+    ]
+    if units:
+        _fill_in(ctx, units, label)
+    return [ctx.rollouts([one.id for one in requests]) for _, requests in wanted]
+
+
+def _fill_in(ctx: RoundContext, units: Sequence[RolloutUnit], label: str) -> None:
+    """Make the rollouts of the units and store each batch as it comes."""
+    settings, round_ = ctx.config.rollout, ctx.round
+    arguments = (ctx.ws.root, ctx.backbone_folder, settings.slots, round_.project, round_.id)
+    with WorkerPool(RolloutWorker, settings.workers, *arguments) as pool:
+        for index, batch in pool.map(units, label):
+            ctx.ws.records.add(*batch.audio)
+            part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
+            ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
 
 
 def score(

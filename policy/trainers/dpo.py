@@ -29,9 +29,9 @@ class DPOSettings(BaseModel):
 
     beta: float = Field(0.1, gt=0)
     """Strength of the pull to the reference: equation 7 of the paper."""
-    sft_weight: float = Field(0.2, ge=0)
+    sft_weight: float = Field(1.0, ge=0)
     """Weight of the negative log-likelihood of the chosen answer beside the preference loss; 0 leaves it out."""
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
     """Of AdamW at its highest; it rises over the warm-up and falls as a cosine."""
     epochs: int = Field(2, ge=1)
     """How often every pair is seen."""
@@ -71,10 +71,12 @@ def train_dpo(
     folder: Path,
     seed: int,
     start: Path | None = None,
+    carried_ids: Sequence[int] = (),
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainedAdapter:
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
-    adapter off, or a frozen copy of the adapter `start`, which is then trained further.
+    adapter off, or a frozen copy of the adapter `start`, which is then trained further. No loss covers
+    carried_ids, which completions hold without the policy having chosen them.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
     Raises ConfigError for no pairs, for a pair of identical completions or for a start of another backbone,
@@ -86,7 +88,7 @@ def train_dpo(
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
     with without_renaming_notices():
-        trainer = _trainer(backbone, pairs, settings, folder, seed, start, on_step)
+        trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
         result = trainer.train()
     _check_finite(result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
@@ -121,6 +123,7 @@ def _trainer(
     folder: Path,
     seed: int,
     start: Path | None,
+    carried_ids: Sequence[int],
     on_step: Callable[[int, int], None],
 ) -> Any:
     from transformers import AutoTokenizer
@@ -153,6 +156,7 @@ def _trainer(
     trainer = _pretokenised_trainer()(
         model=_start(backbone, start),
         args=arguments,
+        data_collator=_collator(backbone.tokens.pad, carried_ids),
         train_dataset=_rows(pairs),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
         peft_config=_lora(settings) if start is None else None,
@@ -160,6 +164,21 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer
+
+
+def _collator(pad: int, carried_ids: Sequence[int]) -> Any:
+    """TRL's own batches, with the carried ids taken out of the completion mask."""
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+    carried = torch.tensor(carried_ids, dtype=torch.long)
+
+    class ChosenTokensCollator(DataCollatorForPreference):
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            batch: dict[str, Any] = super().torch_call(examples)
+            batch["completion_mask"] *= ~torch.isin(batch["input_ids"], carried)
+            return batch
+
+    return ChosenTokensCollator(pad_token_id=pad)
 
 
 def _start(backbone: Backbone, adapter: Path | None) -> Any:

@@ -67,7 +67,7 @@ def test_transformers_alone_loads_it_and_continues() -> None:
     assert found["trivox"] is False
     tokens = TokenMap.load(CHECKPOINT)
     assert found["ids"][:2] == [tokens.tts, tokens.text]
-    assert found["said"].startswith("<|tts|><|text|>turn on the light<|audio|><|a0_")
+    assert found["said"].startswith("<|tts|><|text|>turn on the light<|audio|>tu<|a0_")
 
 
 def test_vocabulary_and_codec_belong_together(policy: ResidentPolicy) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from trivox.platform.errors import ConfigError, NotFound, UnspeakableText
-from trivox.platform.records import FinishReason, Sampling
+from trivox.platform.records import Sampling
+from trivox.platform.text.error_rate import error_counts
 from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.resident import BACKBONE_HASH_FILE, ResidentPolicy
 from trivox.policy.trainers.dpo import TrainedAdapter
@@ -84,8 +85,8 @@ def test_speaks(policy: ResidentPolicy) -> None:
     for one, same in zip(spoken, again, strict=True):
         assert one.codes.shape == (len(one.codes), 2)
         assert len(one.samples) == 640 * len(one.codes)
-        said = len(one.generation.tokens) - (one.generation.finish_reason is FinishReason.END)
-        assert len(one.codes) == said // 2
+        said = [t for t in one.generation.tokens if t >= policy.backbone.tokens.audio_offsets[0]]
+        assert len(one.codes) == len(said) // 2
         np.testing.assert_array_equal(one.samples, same.samples)
 
 
@@ -106,3 +107,15 @@ def test_refusals(policy: ResidentPolicy) -> None:
         # 128 positions hold about five seconds of 25 frames each.
         with pytest.raises(ConfigError, match="context 128"):
             speaker.transcribe([np.zeros(10 * 16_000, np.float32)])
+
+
+def test_verified_speech_is_the_best_understood_of_its_takes(policy: ResidentPolicy) -> None:
+    """One take is what `speak` says; of several none is understood better than the one that is kept."""
+    with policy.using(None) as speaker:
+        (first,) = speaker.speak(["turn on"], [3], SAMPLING)
+        (only,) = speaker.speak_verified(["turn on"], [3], SAMPLING, takes=1)
+        (best,) = speaker.speak_verified(["turn on"], [3], SAMPLING, takes=4)
+        heard = [t.text for t in speaker.transcribe([first.samples, best.samples])]
+    np.testing.assert_array_equal(first.samples, only.samples)
+    errors = [error_counts("turn on", text, "en-US").errors for text in heard]
+    assert errors[1] <= errors[0]

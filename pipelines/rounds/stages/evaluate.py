@@ -25,9 +25,7 @@ SUITE = "tts-held-out@1"
 def run(ctx: RoundContext) -> Outcome:
     candidate = ctx.ws.records.get(PolicyVersion, ctx.outputs(Stage.TRAIN)["policy"])
     prompts, excluded = check_speakable(ctx, _held_out(ctx))
-    pairs = list(
-        zip(_speak(ctx, ctx.policy, prompts), _speak(ctx, candidate, prompts), strict=True)
-    )
+    pairs = _speak(ctx, candidate, prompts)
     verdicts = _judge(ctx, pairs)
     evaluation = _record(ctx, candidate, verdicts)
     ctx.ws.records.add(evaluation)
@@ -47,11 +45,19 @@ def _held_out(ctx: RoundContext) -> list[Prompt]:
     return held_out
 
 
-def _speak(ctx: RoundContext, policy: PolicyVersion, prompts: list[Prompt]) -> list[Rollout]:
-    settings = ctx.config.evaluate
-    sampling = Sampling(temperature=settings.temperature, max_tokens=ctx.config.rollout.max_tokens)
-    requests = requests_for(ctx, prompts, 1, Stage.EVALUATE.value, policy)
-    return produce(ctx, requests, policy, sampling, f"evaluate: {policy.name}"[:28])
+def _speak(
+    ctx: RoundContext, candidate: PolicyVersion, prompts: list[Prompt]
+) -> list[tuple[Rollout, Rollout]]:
+    """(parent's, candidate's) rollout of each prompt, from the same draws."""
+    sampling = Sampling(
+        temperature=ctx.config.evaluate.temperature, max_tokens=ctx.config.rollout.max_tokens
+    )
+    wanted = [
+        (policy, requests_for(ctx, prompts, 1, Stage.EVALUATE.value, policy))
+        for policy in (ctx.policy, candidate)
+    ]
+    before, after = produce(ctx, wanted, sampling, "evaluate: speak")
+    return list(zip(before, after, strict=True))
 
 
 def _judge(ctx: RoundContext, pairs: list[tuple[Rollout, Rollout]]) -> Verdicts:

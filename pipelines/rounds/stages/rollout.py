@@ -12,7 +12,7 @@ def run(ctx: RoundContext) -> Outcome:
     prompts, excluded = check_speakable(ctx, _drawn(ctx))
     settings = ctx.config.rollout
     requests = requests_for(ctx, prompts, settings.candidates, Stage.ROLLOUT.value, ctx.policy)
-    rollouts = produce(ctx, requests, ctx.policy, settings.sampling, "rollout")
+    (rollouts,) = produce(ctx, [(ctx.policy, requests)], settings.sampling, "rollout")
     return Outcome(
         {"policy": ctx.policy.id, "prompt_set": ctx.prompt_set.id},
         {

@@ -68,8 +68,14 @@ def _train(ctx: RoundContext, pairs: list[TokenPair], folder: Path) -> TrainedAd
             folder,
             ctx.round.seed,
             start=ctx.adapter_folder(ctx.policy),
+            carried_ids=_carried_ids(ctx),
             on_step=lambda done, total: shown.update(task, completed=done, total=total),
         )
+
+
+def _carried_ids(ctx: RoundContext) -> list[int]:
+    """Characters of the text, which tts completions carry along."""
+    return list(TokenMap.load(ctx.backbone_folder).characters.values())
 
 
 def _candidate(ctx: RoundContext, folder: Path, trained: TrainedAdapter) -> PolicyVersion:

@@ -55,16 +55,20 @@ def transcribe(
 @tts.command()
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
-    out: Annotated[
-        Path, typer.Option(help="Audio file to write; its suffix says the format.")
-    ] = Path("speech.wav"),
+    out: Annotated[Path, typer.Option(help="WAV file to write.")] = Path("speech.wav"),
     policy: PolicyOption = "nano",
     seed: Annotated[int, typer.Option(help="Another seed is another take.")] = 0,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.", min=0)] = None,
+    takes: Annotated[
+        int, typer.Option(help="Takes to choose from; 1 keeps the first, whatever it says.", min=1)
+    ] = 8,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
-    """Speak a text into an audio file."""
+    """Speak a text into a WAV file.
+
+    Of several takes the one is kept that the asr branch of the same policy understands best.
+    """
     from dataclasses import replace
 
     from trivox.platform.audio.io import write_wav
@@ -76,7 +80,7 @@ def say(
         TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
     )
     with resident.using(adapter) as speaker:
-        speech = speaker.speak([text], [seed], sampling)[0]
+        speech = speaker.speak_verified([text], [seed], sampling, takes)[0]
     if len(speech.samples) == 0:
         raise WorkError(f"policy {version.name} said nothing for {text!r}: try another --seed")
     rate = resident.backbone.codec.spec.sample_rate

@@ -29,6 +29,10 @@ def recipe() -> NanoRecipe:
         word_sequences=8,
         reading_steps=3,
         reading_batch=4,
+        streaming_steps=3,
+        streaming_batch=4,
+        balance_steps=3,
+        balance_batch=4,
         checkpoint_every=2,
     )
 

@@ -39,7 +39,10 @@ def bare(prepared: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("module", "train", "part", "after"),
-    [(codec_module, train_codec, "codec", [2]), (lm_module, train_lm, "lm", [2, 0, 1, 2])],
+    [
+        (codec_module, train_codec, "codec", [2]),
+        (lm_module, train_lm, "lm", [2, *range(3), *range(3), *range(3)]),
+    ],
 )
 def test_a_stopped_run_goes_on_to_the_same_weights(
     recipe: NanoRecipe,
@@ -52,7 +55,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     after: list[int],
 ) -> None:
     """Stopped in the third step, after the checkpoint of the second: two steps are not done again, and the
-    language model's second phase follows."""
+    language model's other phases follow."""
     original, begun = module._step, []
 
     def counting(*args: Any) -> float:

@@ -45,12 +45,17 @@ def test_the_formula_by_hand() -> None:
 
 
 def trainer_of(
-    folder: Path, pairs: Sequence[TokenPair], settings: DPOSettings, start: Path | None, out: Path
+    folder: Path,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    start: Path | None,
+    out: Path,
+    carried: Sequence[int] = (),
 ) -> Any:
     """The trainer as train_dpo makes it, before its first step."""
     with without_renaming_notices():
         return dpo._trainer(
-            Backbone.load(folder), pairs, settings, out, 0, start, lambda done, total: None
+            Backbone.load(folder), pairs, settings, out, 0, start, carried, lambda done, total: None
         )
 
 
@@ -81,14 +86,14 @@ def test_first_loss_by_hand(
 ) -> None:
     """With all embeddings zero, the tied head too, each of 96 tokens has probability 1/96. Policy and reference
     agree: the preference loss is ln 2 = 0.693147. The chosen cost ln 96 = 4.564348 a token, weighted by
-    0.2: 0.912870. Together 1.606017."""
+    1: together 5.257495."""
     flat = Path(shutil.copytree(backbone_folder, tmp_path / "flat"))
     weights = load_file(flat / "model.safetensors")
     weights["model.embed_tokens.weight"].zero_()
     save_file(weights, flat / "model.safetensors", metadata={"format": "pt"})
     trained = train_dpo(flat, pairs, settings, tmp_path / "out", seed=0)
     first = trained.metrics[0]
-    assert first["loss"] == pytest.approx(1.606017, abs=1e-5)
+    assert first["loss"] == pytest.approx(5.257495, abs=1e-5)
     assert first["rewards/chosen"] == first["rewards/rejected"] == 0
     assert first["entropy"] == pytest.approx(math.log(96), abs=1e-4)
 
@@ -316,3 +321,14 @@ def test_settings_refuse_what_makes_no_sense() -> None:
     for wrong in ({"beta": 0}, {"epochs": 0}, {"warmup_share": 1}, {"betta": 0.1}):
         with pytest.raises(ValueError):
             DPOSettings.model_validate(wrong)
+
+
+def test_no_loss_covers_what_a_completion_carries(backbone_folder: Path, tmp_path: Path) -> None:
+    """Ids 9 and 10 are characters: prompt, carried ids and padding are out of the mask, the rest is in."""
+    pairs = [TokenPair([4, 6, 9, 7], [9, 40, 60, 10, 1], [9, 41, 1])]
+    trainer = trainer_of(backbone_folder, pairs, DPOSettings(), None, tmp_path, carried=(9, 10))
+    batch = one_batch(trainer)
+    assert batch["completion_mask"].tolist() == [
+        [0, 0, 0, 0, 0, 1, 1, 0, 1],
+        [0, 0, 0, 0, 0, 1, 1, 0, 0],
+    ]
