@@ -34,6 +34,7 @@ CONFIG = """
 [rollout]
 prompts = 2
 candidates = 2
+temperature = 1.5  # so that no two candidates are alike
 workers = 1
 max_tokens = 60
 [score]
