@@ -10,7 +10,7 @@ import numpy.typing as npt
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from trivox.platform.errors import ConfigError, NotFound
+from trivox.platform.errors import BrokenAudio, ConfigError, NotFound
 from trivox.platform.hashing import derived_seed, sha256_file
 from trivox.platform.records import Sampling
 from trivox.platform.text.error_rate import error_counts
@@ -26,6 +26,7 @@ TTS_SAMPLING = Sampling(temperature=0.3, max_tokens=600)
 SLOTS = 16
 TAKES = 8
 LANGUAGE = "en-US"
+ASR_MARKS = ("<|asr|>", "<|audio|>", "<|text|>")
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,25 @@ class _Speaker:
         self.backbone, self.tokens = backbone, backbone.tokens
         self.engine = InProcessEngine(model, self.tokens.eos, self.tokens.pad, slots)
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds of audio that leave room for a transcript in the model's context."""
+        limit = self.backbone.position_limit
+        room = limit - min(ASR_SAMPLING.max_tokens, limit // 4) - len(ASR_MARKS)
+        return room / self.tokens.asr_codebooks / self.backbone.codec.spec.frame_rate
+
     def transcribe(
         self, waves: Sequence[npt.NDArray[np.float32]], sampling: Sampling = ASR_SAMPLING
     ) -> list[Transcript]:
-        """Each wave float32 [n] at the codec's rate -> its text."""
+        """Each wave float32 [n] at the codec's rate -> its text.
+
+        Raises BrokenAudio for a wave that is longer than longest_s.
+        """
+        for wave in waves:
+            if (seconds := len(wave) / self.backbone.codec.spec.sample_rate) > self.longest_s:
+                raise BrokenAudio(
+                    f"audio of {seconds:.1f} s: this policy hears {self.longest_s:.1f} s at most: cut it in parts"
+                )
         constraint = asr_constraint(self.tokens)
         prompts = [asr_prompt(self.tokens, self.backbone.codec.encode(wave)) for wave in waves]
         requests = [Request(prompt, constraint, sampling, seed=0) for prompt in prompts]

@@ -78,16 +78,21 @@ def _both_branches(
 def evaluate_prompts(
     checkpoint: Path, ws: Workspace, prompts: PromptSet, count: int | None = None
 ) -> dict[str, Any]:
-    """asr on imported recordings (test split) of people: WER of nano, and of Whisper base for comparison."""
+    """asr on imported recordings (test split) of people: WER of nano, and of Whisper base for comparison.
+
+    too_long: recordings that do not fit the model's context; they are left out of both figures.
+    """
     chosen = [ws.records.get(Prompt, one) for one in prompts.prompts(Split.TEST)[:count]]
-    waves = [_recording(ws, prompt) for prompt in chosen]
-    texts = [prompt.reference_text or "" for prompt in chosen]
     policy, judge = ResidentPolicy(checkpoint, BATCH), whisper_base()
     with policy.using(None) as speaker:
+        pairs = [(_recording(ws, prompt), prompt.reference_text or "") for prompt in chosen]
+        fitting = [pair for pair in pairs if len(pair[0]) <= speaker.longest_s * SAMPLE_RATE]
+        waves, texts = [wave for wave, _ in fitting], [text for _, text in fitting]
         heard = [t.text for t in _in_batches(waves, "human prompts", speaker.transcribe)]
     return {
         "prompt_set": prompts.reference,
         "recordings": len(waves),
+        "too_long": len(pairs) - len(fitting),
         "minutes": sum(map(len, waves)) / SAMPLE_RATE / 60,
         "asr_wer": _rate(texts, heard),
         "judge_wer": _rate(texts, _recognise(judge, waves, "human: recognise")),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trivox.platform.errors import ConfigError, NotFound, UnspeakableText
+from trivox.platform.errors import BrokenAudio, ConfigError, NotFound, UnspeakableText
 from trivox.platform.records import Sampling
 from trivox.platform.text.error_rate import error_counts
 from trivox.policy.backbone import Backbone, backbone_hash
@@ -119,3 +119,10 @@ def test_verified_speech_is_the_best_understood_of_its_takes(policy: ResidentPol
     np.testing.assert_array_equal(first.samples, only.samples)
     errors = [error_counts("turn on", text, "en-US").errors for text in heard]
     assert errors[1] <= errors[0]
+
+
+def test_audio_that_does_not_fit_the_context(policy: ResidentPolicy) -> None:
+    with policy.using(None) as speaker:
+        too_long = np.zeros(int((speaker.longest_s + 1) * 16_000), np.float32)
+        with pytest.raises(BrokenAudio, match="cut it in parts"):
+            speaker.transcribe([too_long])

@@ -23,7 +23,7 @@ RecipeOption = Annotated[
 
 @app.command()
 def prepare(out: OutOption = DEFAULT_OUT, recipe: RecipeOption = None) -> None:
-    """Let the teacher voice speak the sentences, fit the quantiser, encode. Some 6 minutes, 600 MB."""
+    """Let the teacher voice speak the sentences, fit the quantiser, encode. Some 8 minutes, 800 MB."""
     from trivox.pipelines.nano.prepare import prepare as run
     from trivox.pipelines.nano.recipe import NanoRecipe
 
@@ -42,7 +42,7 @@ def train(
         Path | None, typer.Option(help="Where to export the trained model.")
     ] = None,
 ) -> None:
-    """Train codec and language model; a stopped run goes on from its last checkpoint. Some 70 minutes."""
+    """Train codec and language model; a stopped run resumes. Some two hours on two cores."""
     from trivox.pipelines.nano.export import export
     from trivox.pipelines.nano.recipe import NanoRecipe
     from trivox.pipelines.nano.train_codec import train_codec
