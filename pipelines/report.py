@@ -13,6 +13,7 @@ from trivox.platform.records import (
     Decision,
     Evaluation,
     PolicyVersion,
+    Rollout,
     Round,
     Score,
     Stage,
@@ -162,14 +163,12 @@ def _examples(ctx: RoundContext, evaluation: Evaluation) -> tuple[Example, ...]:
         kinds[row["verdict"]] += 1
         if kinds[row["verdict"]] <= EXAMPLES // 2:
             chosen.append(row)
-    return tuple(_example(ctx, row) for row in chosen[:EXAMPLES])
+    said = {rollout.id: rollout for rollout in ctx.rollouts()}
+    return tuple(_example(ctx, said, row) for row in chosen[:EXAMPLES])
 
 
-def _example(ctx: RoundContext, row: dict[str, Any]) -> Example:
-    before, after = (
-        next(iter(ctx.rollouts([row[side]])), None)
-        for side in ("parent_rollout", "candidate_rollout")
-    )
+def _example(ctx: RoundContext, said: dict[str, Rollout], row: dict[str, Any]) -> Example:
+    before, after = (said.get(row[side]) for side in ("parent_rollout", "candidate_rollout"))
     return Example(
         text=ctx.prompt(row["prompt"]).text or "",
         verdict=row["verdict"],

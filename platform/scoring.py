@@ -106,7 +106,7 @@ def to_score(
     item: Item,
     *,
     project: str,
-    round: str | None,  # noqa: A002
+    round: str | None,
     role: ScorerRole,
     scope: str = EPISODE,
 ) -> Score:

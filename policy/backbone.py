@@ -78,7 +78,7 @@ def _turn_off_dropout(model: PreTrainedModel) -> None:
             module.p = 0.0
         # Attention modules keep theirs as a number, which trl's own disable_dropout does not find.
         if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # type: ignore[assignment]
+            module.attention_dropout = 0.0  # type: ignore[assignment]  # torch types attributes as modules
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +44,14 @@ class Constraint:
             only = np.zeros(self.allowed.shape[1], np.bool_)
             only[self.given[step]] = True
             return only
-        carried = sum(token >= 0 for token in self.given[:step])
+        carried = self._given_before[min(step, len(self.given))]
         row: npt.NDArray[np.bool_] = self.allowed[(step - carried) % self.period]
         return row
+
+    @cached_property
+    def _given_before(self) -> list[int]:
+        """How many tokens are given before each step, up to the end of `given`."""
+        return list(itertools.accumulate((token >= 0 for token in self.given), initial=0))
 
 
 def asr_constraint(tokens: TokenMap) -> Constraint:

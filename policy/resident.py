@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ class ResidentPolicy:
 
     @property
     def _model(self) -> PreTrainedModel:
-        return self.backbone.lm if self._peft is None else self._peft  # type: ignore[return-value]
+        return self.backbone.lm if self._peft is None else cast(PreTrainedModel, self._peft)
 
     @contextmanager
     def _without_adapter(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -80,11 +81,11 @@ class WorkerPool:
                 shown.advance(task)
 
 
-class PoolWorker:
+class PoolWorker(ABC):
     """What a class needs to work in a WorkerPool: `work`, one unit to one result."""
 
-    def work(self, unit: Any) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def work(self, unit: Any) -> Any: ...
 
 
 class _Host:

@@ -40,6 +40,12 @@ def enqueue(ws: Workspace, config: RoundConfig) -> Round:
     return round_
 
 
+def start(ws: Workspace, config: RoundConfig) -> Round:
+    """The round of this configuration, ready to be worked on: one that failed is queued again."""
+    round_ = enqueue(ws, config)
+    return retry(ws, round_) if round_.status is RoundStatus.FAILED else round_
+
+
 def find_round(ws: Workspace, name: str) -> Round:
     """By id, by a unique beginning or end of an id, or "last"; raises NotFound, or UsageError for several."""
     rounds = ws.records.find(Round, project=ws.project)

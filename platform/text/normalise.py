@@ -6,6 +6,7 @@ version. All are idempotent: f(f(text)) == f(text).
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
@@ -42,7 +43,7 @@ class Normaliser(Protocol):
     def __call__(self, text: str) -> str: ...
 
 
-class _Settling:
+class _Settling(ABC):
     """Applies _step until nothing changes: idempotent even where the step is not."""
 
     name = ""
@@ -55,8 +56,8 @@ class _Settling:
     def __call__(self, text: str) -> str:
         return _settled(self._step, text)
 
-    def _step(self, text: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _step(self, text: str) -> str: ...
 
 
 class English(_Settling):

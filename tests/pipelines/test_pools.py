@@ -63,20 +63,26 @@ def test_another_error_becomes_a_failed_stage_with_its_cause(ray_session: None) 
 
 
 def test_an_actor_that_dies_becomes_a_failed_stage(ray_session: None) -> None:
-    with pytest.raises(StageFailed, match="score: a worker died") as caught:  # noqa: SIM117
-        with WorkerPool(Doubler, 1) as pool:
-            list(pool.map(["die"], "score"))
+    with (
+        pytest.raises(StageFailed, match="score: a worker died") as caught,
+        WorkerPool(Doubler, 1) as pool,
+    ):
+        list(pool.map(["die"], "score"))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_an_actor_that_cannot_be_made_says_why(ray_session: None) -> None:
     """Missing weights are found in the actor's constructor; people are told so, not of a death."""
-    with pytest.raises(MissingModel, match="not installed: make install"):  # noqa: SIM117
-        with WorkerPool(Doubler, 1, "no model") as pool:
-            list(pool.map([1], "score"))
-    with pytest.raises(StageFailed, match=r"a worker failed: ZeroDivisionError"):  # noqa: SIM117
-        with WorkerPool(Doubler, 1, "bug") as pool:
-            list(pool.map([1], "score"))
+    with (
+        pytest.raises(MissingModel, match="not installed: make install"),
+        WorkerPool(Doubler, 1, "no model") as pool,
+    ):
+        list(pool.map([1], "score"))
+    with (
+        pytest.raises(StageFailed, match=r"a worker failed: ZeroDivisionError"),
+        WorkerPool(Doubler, 1, "bug") as pool,
+    ):
+        list(pool.map([1], "score"))
 
 
 def test_more_workers_than_the_machine_lends_do_not_wait_for_ever(ray_session: None) -> None:

@@ -1,5 +1,7 @@
 """Judges answer: people through the labelling page, or simulated ones that are recorded as such."""
 
+from collections import Counter
+
 from trivox.annotation.simulated import Scores, SimulatedJudge, simulated_judgement
 from trivox.annotation.waiting import waiting_tasks
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
@@ -15,7 +17,8 @@ def run(ctx: RoundContext) -> Outcome | Waiting:
             f"round {ctx.round.id} waits for people: {len(waiting)} of {len(tasks)} comparisons have no "
             f"judgement yet; label them with `trivox label {ctx.round.id}`"
         )
-    kinds = {kind.value: len(judgements_of(ctx, kind)) for kind in JudgeKind}
+    counts = Counter(one.judge_kind for one in judgements_of(ctx))
+    kinds = {kind.value: counts[kind] for kind in JudgeKind}
     return Outcome({"tasks": len(tasks)}, {"judgements": kinds})
 
 

@@ -24,11 +24,12 @@ ARTEFACTS = "artefacts"
 
 def run(ctx: RoundContext) -> Outcome:
     preferences = ctx.ws.records.get(PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"])
-    pairs = _pairs(ctx, preferences)
+    tokens = TokenMap.load(ctx.backbone_folder)
+    pairs = _pairs(ctx, tokens, preferences)
     folder = ctx.ws.root / ARTEFACTS / derived_id("adapter", ctx.round.id)
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    trained = _train(ctx, pairs, partial)
+    trained = _train(ctx, tokens, pairs, partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     policy = _candidate(ctx, folder, trained)
@@ -45,8 +46,7 @@ def run(ctx: RoundContext) -> Outcome:
     )
 
 
-def _pairs(ctx: RoundContext, preferences: PreferenceSet) -> list[TokenPair]:
-    tokens = TokenMap.load(ctx.backbone_folder)
+def _pairs(ctx: RoundContext, tokens: TokenMap, preferences: PreferenceSet) -> list[TokenPair]:
     said = {rollout.id: rollout for rollout in ctx.rollouts()}
     return [
         _pair(ctx, tokens, said[one.chosen], said[one.rejected]) for one in preferences.preferences
@@ -58,7 +58,9 @@ def _pair(ctx: RoundContext, tokens: TokenMap, chosen: Rollout, rejected: Rollou
     return TokenPair(prompt, list(chosen.tokens), list(rejected.tokens))
 
 
-def _train(ctx: RoundContext, pairs: list[TokenPair], folder: Path) -> TrainedAdapter:
+def _train(
+    ctx: RoundContext, tokens: TokenMap, pairs: list[TokenPair], folder: Path
+) -> TrainedAdapter:
     with bar() as shown:
         task = shown.add_task("train", total=None)
         return train_dpo(
@@ -68,14 +70,9 @@ def _train(ctx: RoundContext, pairs: list[TokenPair], folder: Path) -> TrainedAd
             folder,
             ctx.round.seed,
             start=ctx.adapter_folder(ctx.policy),
-            carried_ids=_carried_ids(ctx),
+            carried_ids=list(tokens.characters.values()),
             on_step=lambda done, total: shown.update(task, completed=done, total=total),
         )
-
-
-def _carried_ids(ctx: RoundContext) -> list[int]:
-    """Characters of the text, which tts completions carry along."""
-    return list(TokenMap.load(ctx.backbone_folder).characters.values())
 
 
 def _candidate(ctx: RoundContext, folder: Path, trained: TrainedAdapter) -> PolicyVersion:

@@ -58,7 +58,7 @@ def run(
     The same configuration and seed is the same round: a finished one is shown, a broken one goes on where it
     stopped. Exit code 3: it waits for people.
     """
-    from trivox.pipelines.rounds.service import enqueue, retry
+    from trivox.pipelines.rounds.service import start
     from trivox.platform.records import RoundStatus
 
     ws = open_workspace(workspace)
@@ -71,9 +71,7 @@ def run(
         "rollout.prompts": count,
         "rollout.candidates": candidates,
     }
-    round_ = enqueue(ws, read_config(config, overrides))
-    if round_.status is RoundStatus.FAILED:
-        round_ = retry(ws, round_)
+    round_ = start(ws, read_config(config, overrides))
     say(f"round {round_.id}: {round_.status.value}")
     if not enqueue_only:
         round_ = carry_on(ws, round_, serve)
