@@ -1,0 +1,1 @@
+"""What the backbone hears with: audio encoders, frozen once they are trained."""

@@ -1,0 +1,48 @@
+"""What the nano encoder hears: log-mel frames every 10 ms, whatever the level of the recording."""
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import torch
+
+SAMPLE_RATE = 16_000
+HOP = 160
+WINDOW = 400
+N_FFT = 512
+MEL_BINS = 64
+DYNAMIC_RANGE = 9.2
+"""Nats of magnitude, 80 dB, below the loudest bin of a clip: what lies deeper is cut off."""
+
+Float = npt.NDArray[np.float32]
+
+_FILTERS = torch.from_numpy(
+    librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MEL_BINS, fmin=40, fmax=7600).astype(
+        np.float32
+    )
+)
+_WINDOW = torch.hann_window(WINDOW)
+
+
+def log_mel(samples: Float) -> Float:
+    """float32 [n] at 16 kHz -> float32 [max(1, ceil(n / 160)), 64] within -1..1, 1 at the loudest bin.
+
+    The level of the recording cancels out; silence alone gives -1 everywhere.
+    """
+    frames = max(1, -(-len(samples) // HOP))
+    padded = np.pad(samples, (0, frames * HOP - len(samples))).astype(np.float32)
+    spectrum = torch.stft(
+        torch.from_numpy(padded),
+        N_FFT,
+        HOP,
+        WINDOW,
+        window=_WINDOW,
+        return_complex=True,
+        pad_mode="constant",
+    ).abs()[:, :frames]
+    mel = torch.log(torch.clamp(_FILTERS @ spectrum, min=1e-7)).T
+    loudest = mel.max()
+    if float(loudest) < np.log(1e-6):
+        return np.full((frames, MEL_BINS), -1.0, np.float32)
+    scaled = (mel - loudest).clamp(min=-DYNAMIC_RANGE) * (2 / DYNAMIC_RANGE) + 1
+    result: Float = scaled.numpy()
+    return result
