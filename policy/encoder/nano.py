@@ -12,27 +12,18 @@ SUBSAMPLING = 4
 """Feature frames (100 Hz) for each frame that the encoder gives (25 Hz)."""
 
 
-class NanoEncoderConfig(PretrainedConfig):  # type: ignore[misc, no-untyped-call]  # transformers is half typed
+class NanoEncoderConfig(PretrainedConfig):
     """hidden_size: width of a frame; layers, heads, feed_forward: of the blocks; kernel: of their convolution."""
 
     model_type = "trivox_nano_encoder"
-    auto_map: dict[str, str] = {}
 
-    def __init__(
-        self,
-        hidden_size: int = 144,
-        layers: int = 4,
-        heads: int = 4,
-        feed_forward: int = 432,
-        kernel: int = 9,
-        mel_bins: int = MEL_BINS,
-        dropout: float = 0.0,
-        **rest: object,
-    ) -> None:
-        super().__init__(**rest)
-        self.hidden_size, self.layers, self.heads = hidden_size, layers, heads
-        self.feed_forward, self.kernel, self.mel_bins = feed_forward, kernel, mel_bins
-        self.dropout = dropout
+    hidden_size: int = 144
+    layers: int = 4
+    heads: int = 4
+    feed_forward: int = 432
+    kernel: int = 9
+    mel_bins: int = MEL_BINS
+    dropout: float = 0.0
 
 
 class NanoEncoder(PreTrainedModel):
