@@ -31,6 +31,7 @@ class NanoEncoder(PreTrainedModel):
 
     config_class = NanoEncoderConfig
     main_input_name = "input_features"
+    _supports_sdpa = True
 
     def __init__(self, config: NanoEncoderConfig) -> None:
         super().__init__(config)
