@@ -14,6 +14,7 @@ TrivoxError
     │   └── DiskFull
     ├── RefusedByConsent       licence or consent forbids the use
     ├── StageFailed            a stage of a round
+    ├── UnsupportedLayout      codes that are no sequence in one vocabulary
     └── MissingModel           weights that are not installed
 
 All are picklable, so that they survive process boundaries.
@@ -102,3 +103,17 @@ class StageFailed(WorkError):
 
 class MissingModel(WorkError):
     """Weights that this scorer or teacher needs are not installed."""
+
+
+class UnsupportedLayout(WorkError):
+    """A layout of codes that is kept but that nothing can train on or generate."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__(layout)
+        self.layout = layout
+
+    def __str__(self) -> str:
+        return (
+            f"layout {self.layout!r} needs a head per codebook or a depth transformer: such codes are stored and "
+            "imported, but not trained on or generated: lay them out flat, delayed or interleaved"
+        )
