@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import jiwer
-
 from trivox.platform.errors import UsageError
+from trivox.platform.text.alignment import edit_counts, units
 from trivox.platform.text.normalise import by_character, normaliser_for
 
 Metric = Literal["wer", "cer"]
@@ -43,11 +42,16 @@ def metric_for(language: str) -> Metric:
 
 def error_counts(reference: str, hypothesis: str, language: str) -> ErrorCounts:
     """Counts of the least edits between two texts of a language, both normalised."""
-    normaliser, metric = normaliser_for(language), metric_for(language)
-    wanted = _units(normaliser(reference), metric)
-    heard = _units(normaliser(hypothesis), metric)
-    substitutions, deletions, insertions = _edits(wanted, heard)
-    return ErrorCounts(metric, substitutions, deletions, insertions, len(wanted), normaliser.label)
+    wanted, heard = units(reference, language), units(hypothesis, language)
+    edits = edit_counts(wanted, heard)
+    return ErrorCounts(
+        metric_for(language),
+        edits.substitutions,
+        edits.deletions,
+        edits.insertions,
+        len(wanted),
+        normaliser_for(language).label,
+    )
 
 
 def pooled_rate(counts: Iterable[ErrorCounts]) -> float:
@@ -64,15 +68,3 @@ def pooled_rate(counts: Iterable[ErrorCounts]) -> float:
         )
     total = sum(count.reference_length for count in every)
     return sum(count.errors for count in every) / max(total, 1)
-
-
-def _units(text: str, metric: Metric) -> list[str]:
-    return list(text) if metric == "cer" else text.split()
-
-
-def _edits(wanted: list[str], heard: list[str]) -> tuple[int, int, int]:
-    """Substitutions, deletions, insertions; jiwer takes no empty side."""
-    if not wanted or not heard:
-        return 0, len(wanted), len(heard)
-    found = jiwer.process_words(" ".join(wanted), " ".join(heard))
-    return found.substitutions, found.deletions, found.insertions
