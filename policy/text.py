@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-_DROPPED = re.compile(r"[.,;:!?\"“”„«»()\[\]…–—-]+")
+_DROPPED = re.compile(r"[.,;:!?\"“”„«»\[\]…–—-]+")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'"})
 
 

@@ -1,28 +1,37 @@
 """One vocabulary for text and audio tokens, and the map that says which id is what."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from trivox.platform.errors import UnspeakableText
 from trivox.policy.codec.interface import CodecSpec
+from trivox.policy.codec.layouts import flatten, unflatten
 
 TOKEN_MAP_FILE = "token_map.json"
-SPECIALS = (
-    "<pad>",
-    "<eos>",
-    "<unk>",
-    "<|asr|>",
-    "<|tts|>",
-    "<|realtime|>",
-    "<|text|>",
-    "<|audio|>",
+MARKS = (
+    "asr",
+    "tts",
+    "realtime",
+    "text",
+    "speech",
+    "audio",
+    "voice",
+    "instruction",
+    "persona",
+    "user",
+    "assistant",
+    "think",
 )
-ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
+"""Marks of the prompts; as tokens they stand in `<|…|>`."""
+SPECIALS = ("<pad>", "<eos>", "<unk>", *(f"<|{mark}|>" for mark in MARKS), "<|/think|>")
+ALPHABET = " abcdefghijklmnopqrstuvwxyz'()"
 # Row counts that are a multiple of 32 let matrix products use whole tiles.
 _ROW_MULTIPLE = 32
 
@@ -31,12 +40,10 @@ _ROW_MULTIPLE = 32
 class TokenMap:
     """Which ids are text, which are audio, and how codes are laid out in a sequence.
 
-    text_block and frame_block: a tts completion carries its text along, text_block characters before every
-    frame_block frames while there are any (as CosyVoice 2 does for streams, Du et al. 2024, section 2.3): what
-    is being said then stands near, and reading it does not have to be found out. 0 for none.
-
-    layout "flat": frame by frame, all codebooks of a frame before the next frame, codebook q at
-    audio_offsets[q] + code. asr_codebooks: how many of the codebooks the asr branch reads.
+    text_by: "characters" (those of `characters`) or "tokenizer", the one in the backbone's folder.
+    layout: how several codebooks share the sequence (trivox.policy.codec.layouts); audio_offsets: the first id of
+    each codebook. carries: "words" if speech goes word by word with its text, as StepAudio's realtime branch
+    interleaves text and audio; "none" if it is audio alone.
     """
 
     pad: int
@@ -45,57 +52,73 @@ class TokenMap:
     tts: int
     realtime: int
     text: int
+    speech: int
     audio: int
+    voice: int
+    instruction: int
+    persona: int
+    user: int
+    assistant: int
+    think: int
+    end_think: int
+    text_by: Literal["characters", "tokenizer"]
     characters: dict[str, int]
     audio_offsets: tuple[int, ...]
     codebook_sizes: tuple[int, ...]
     layout: str
-    asr_codebooks: int
-    text_block: int
-    frame_block: int
+    carries: Literal["words", "none"]
     vocab_size: int
+    tokenizer: Any = field(default=None, repr=False, compare=False)
 
     def text_ids(self, text: str) -> list[int]:
-        """Ids of a text in the model's alphabet.
+        """Ids of a text.
 
         Raises UnspeakableText, naming the characters, for a text that is empty or outside the alphabet.
         """
+        if self.text_by == "tokenizer":
+            if not text.strip():
+                raise UnspeakableText(text, [], "any text")
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            return ids
         strange = sorted(set(text) - self.characters.keys())
         if strange or not text.strip():
             raise UnspeakableText(text, strange, "".join(self.characters))
         return [self.characters[character] for character in text]
 
-    def read_text(self, ids: list[int]) -> str:
+    def read_text(self, ids: Sequence[int]) -> str:
         """The text of the ids; ids that are no text are left out."""
-        letters = {index: character for character, index in self.characters.items()}
-        return "".join(letters.get(index, "") for index in ids).strip()
+        if self.text_by == "tokenizer":
+            writable = set(self.writable_ids())
+            kept = [index for index in ids if index in writable]
+            return str(self.tokenizer.decode(kept)).strip()
+        return "".join(self._letters.get(index, "") for index in ids).strip()
 
-    def audio_ids(self, codes: npt.NDArray[np.int32], codebooks: int | None = None) -> list[int]:
-        """int32 [n_frames, Q] -> flat ids of the first `codebooks` codebooks (all of them by default)."""
-        chosen = codes[:, :codebooks]
-        offsets = np.array(self.audio_offsets[: chosen.shape[1]])
-        flat: list[int] = (chosen + offsets).reshape(-1).tolist()
-        return flat
+    def writable_ids(self) -> list[int]:
+        """Every id that is text."""
+        if self.text_by == "characters":
+            return list(self.characters.values())
+        return self._tokenizer_ids
 
-    def interleaved(self, text: list[int], audio: list[int]) -> list[int]:
-        """Flat audio ids with the text ids among them, as a tts completion carries them along."""
-        if not self.text_block:
-            return audio
-        size = self.frame_block * len(self.audio_offsets)
-        blocks: list[int] = []
-        for block in range(-(-len(audio) // size)):
-            blocks += text[block * self.text_block : (block + 1) * self.text_block]
-            blocks += audio[block * size : (block + 1) * size]
-        return blocks
+    def chunk_starts(self) -> list[int]:
+        """Ids that may begin a word where speech carries its words."""
+        if self.text_by == "characters":
+            return [self.characters[" "]]
+        return self._tokenizer_ids
 
-    def read_codes(self, ids: list[int]) -> npt.NDArray[np.int32]:
-        """Ids of a tts completion -> int32 [n_frames, Q]; what is no audio is left out, and so is a frame that
+    def audio_ids(self, codes: npt.NDArray[np.int32]) -> list[int]:
+        """int32 [n_frames, Q] -> ids in the map's layout."""
+        ids = flatten(codes, self.codebook_sizes, self.layout) + self.audio_offsets[0]
+        listed: list[int] = ids.tolist()
+        return listed
+
+    def read_codes(self, ids: Sequence[int]) -> npt.NDArray[np.int32]:
+        """Ids of a completion -> int32 [n_frames, Q]; what is no audio is left out, and so is a frame that
         is incomplete at the end."""
-        depth, first = len(self.audio_offsets), self.audio_offsets[0]
-        ids = [index for index in ids if index >= first]
-        whole = len(ids) - len(ids) % depth
-        offsets = np.array(self.audio_offsets, np.int32)
-        return np.array(ids[:whole], np.int32).reshape(-1, depth) - offsets
+        audio = [index - self.audio_offsets[0] for index in ids if self.is_audio(index)]
+        return unflatten(audio, self.codebook_sizes, self.layout)
+
+    def is_audio(self, index: int) -> bool:
+        return self.audio_offsets[0] <= index < self.vocab_size
 
     def audio_range(self, codebook: int) -> tuple[int, int]:
         """First id and the id after the last of one codebook."""
@@ -103,33 +126,50 @@ class TokenMap:
         return first, first + self.codebook_sizes[codebook]
 
     def save(self, folder: Path) -> None:
-        (folder / TOKEN_MAP_FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False))
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "tokenizer"}
+        text = json.dumps(named, indent=2, ensure_ascii=False)
+        (folder / TOKEN_MAP_FILE).write_text(text)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenMap":
         raw = json.loads((folder / TOKEN_MAP_FILE).read_text())
         for name in ("audio_offsets", "codebook_sizes"):
             raw[name] = tuple(raw[name])
+        if raw["text_by"] == "tokenizer":
+            from transformers import AutoTokenizer
+
+            raw["tokenizer"] = AutoTokenizer.from_pretrained(folder)
         return cls(**raw)
+
+    @cached_property
+    def _letters(self) -> dict[int, str]:
+        return {index: character for character, index in self.characters.items()}
+
+    @cached_property
+    def _tokenizer_ids(self) -> list[int]:
+        """Ids of the tokenizer's own text tokens: below the marks and codes, which were added to it."""
+        added = min(self.audio_offsets[0], self.asr)
+        special = set(self.tokenizer.all_special_ids)
+        return [index for index in range(added) if index not in special]
 
 
 def nano_token_map(codec: CodecSpec) -> TokenMap:
     """Specials, then the alphabet, then the codebooks of the codec one after the other."""
+    marks = {name.strip("<|>"): index for index, name in enumerate(SPECIALS) if name != "<unk>"}
+    marks["end_think"] = marks.pop("/think")
     characters = {letter: len(SPECIALS) + index for index, letter in enumerate(ALPHABET)}
-    offset, offsets = len(SPECIALS) + len(ALPHABET), []
+    offset, offsets = len(SPECIALS) + len(ALPHABET), list[int]()
     for size in codec.codebook_sizes:
         offsets.append(offset)
         offset += size
-    names = {name.strip("<|>"): index for index, name in enumerate(SPECIALS) if name != "<unk>"}
     return TokenMap(
-        **names,
+        **marks,
+        text_by="characters",
         characters=characters,
         audio_offsets=tuple(offsets),
         codebook_sizes=codec.codebook_sizes,
         layout="flat",
-        asr_codebooks=1,
-        text_block=2,
-        frame_block=3,
+        carries="words",
         vocab_size=-(-offset // _ROW_MULTIPLE) * _ROW_MULTIPLE,
     )
 
@@ -143,10 +183,15 @@ def nano_tokenizer(tokens: TokenMap) -> Any:
     for book, (offset, size) in enumerate(
         zip(tokens.audio_offsets, tokens.codebook_sizes, strict=True)
     ):
-        vocabulary |= {f"<|a{book}_{code}|>": offset + code for code in range(size)}
+        vocabulary |= {audio_token(book, code): offset + code for code in range(size)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"<[^<>]*>|."), "isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     )
+
+
+def audio_token(book: int, code: int) -> str:
+    """How a code is written as a token."""
+    return f"<|a{book}_{code}|>"

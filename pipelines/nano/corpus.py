@@ -1,36 +1,33 @@
-"""The recipe's corpus on disk: sentences, their speech as one array of samples, and their codes."""
+"""The recipe's corpus on disk: clips, their speech as one array of samples, their pitch."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from trivox.pipelines.nano.clips import Clip
 from trivox.platform.errors import NotFound
 
-SENTENCE_SPLITS = ("train", "validation", "test")
-WORDS = "words"
-SPLITS = (*SENTENCE_SPLITS, WORDS)
-CODES_FILE = "codes.npz"
+CLIPS_FILE = "clips.jsonl"
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Speech of one split.
 
-    samples: int16, all sentences one after the other at 16 kHz, memory-mapped; pitch: float32, 100 Hz;
+    samples: int16, all clips one after the other at 16 kHz, memory-mapped; pitch: float32, 100 Hz;
     starts: int64 [n + 1], in samples, all multiples of 640.
     """
 
-    texts: list[str]
+    clips: list[Clip]
     samples: npt.NDArray[np.int16]
     pitch: npt.NDArray[np.float32]
     starts: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.clips)
 
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
         """float32 [n], full scale 1.0."""
@@ -47,12 +44,17 @@ class Corpus:
         np.save(folder / "pitch.npy", self.pitch)
         np.save(folder / "starts.npy", self.starts)
         # Written last: its presence says that the split is complete.
-        (folder / "texts.json").write_text(json.dumps(self.texts))
+        lines = (json.dumps(clip.to_json()) for clip in self.clips)
+        (folder / CLIPS_FILE).write_text("\n".join(lines) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Corpus":
+        """Raises NotFound when nothing, or only a part, was prepared in folder."""
+        if not is_complete(folder):
+            raise NotFound(f"{folder}: no prepared corpus: run `trivox nano prepare` first")
+        lines = (folder / CLIPS_FILE).read_text().splitlines()
         return cls(
-            json.loads((folder / "texts.json").read_text()),
+            [Clip.from_json(json.loads(line)) for line in lines],
             np.memmap(folder / "samples.i16", np.int16, "r"),
             np.load(folder / "pitch.npy", mmap_mode="r"),
             np.load(folder / "starts.npy"),
@@ -60,25 +62,4 @@ class Corpus:
 
 
 def is_complete(folder: Path) -> bool:
-    return (folder / "texts.json").exists()
-
-
-def require_prepared(folder: Path) -> None:
-    """Raises NotFound unless folder holds everything that training reads."""
-    if not (folder / "train" / CODES_FILE).exists():
-        raise NotFound(
-            f"{folder}: nothing to train on: run `trivox nano prepare --out {folder}` first"
-        )
-
-
-def save_codes(path: Path, codes: list[npt.NDArray[np.int32]]) -> None:
-    """codes: one int32 [n_frames, Q] per sentence."""
-    lengths = np.array([len(part) for part in codes])
-    partial = path.with_name(f".partial-{path.name}")
-    np.savez(partial, lengths=lengths, codes=np.concatenate(codes).astype(np.int16))
-    os.replace(partial, path)
-
-
-def load_codes(path: Path) -> list[npt.NDArray[np.int32]]:
-    stored = np.load(path)
-    return np.split(stored["codes"].astype(np.int32), np.cumsum(stored["lengths"])[:-1])
+    return (folder / CLIPS_FILE).exists()

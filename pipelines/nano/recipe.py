@@ -9,16 +9,33 @@ from trivox.platform.config import load_toml
 
 
 class NanoRecipe(BaseModel):
-    """Data, codec and language model of trivox-nano v1."""
+    """Data, codec and language model of trivox-nano v2."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 0
-    train_sentences: int = Field(6000, ge=8)
-    """Sentences spoken by the teacher for training."""
-    validation_sentences: int = Field(100, ge=2)
-    test_sentences: int = Field(300, ge=2)
-    """Held-out sentences: never seen by codec or language model."""
+    kokoro_voices: Path | None = None
+    """The folder package/voices of `npm pack kokoro-js@1.2.1`: every voice but "heart" comes from there."""
+    prepare_workers: int = Field(2, ge=1)
+
+    tts_voices: tuple[str, ...] = ("heart", "michael", "emma")
+    """Voices that nano speaks in."""
+    unseen_voices: tuple[str, ...] = ("eric", "nova")
+    """Voices that only the test split has."""
+    train_sentences: dict[str, int] = {
+        "heart": 4200,
+        "michael": 330,
+        "emma": 330,
+        **dict.fromkeys(("bella", "fenrir", "george", "isabella", "sarah", "puck"), 50),
+    }
+    """Requests by voice; those in tts_voices are spoken in many manners."""
+    train_replies: dict[str, int] = {"heart": 2400, "michael": 150, "emma": 150}
+    """Answers of personas by voice."""
+    word_sequences: int = Field(900, ge=0)
+    """Sequences of random words: nothing in one foretells the next."""
+    validation_sentences: int = Field(10, ge=1)
+    test_sentences: int = Field(50, ge=1)
+    """Held-out requests for each voice: never seen by encoder, codec or language model."""
 
     codec_steps: int = Field(7000, ge=1)
     codec_batch: int = Field(8, ge=1)
@@ -44,8 +61,6 @@ class NanoRecipe(BaseModel):
     lm_bf16: bool = True
     """bfloat16 matrix products in training; the saved weights are float32."""
 
-    word_sequences: int = Field(3000, ge=8)
-    """Sequences of random words, spoken by the teacher for the second phase: reading."""
     reading_steps: int = Field(1500, ge=0)
     """Steps of that phase; 0 leaves it out."""
     reading_batch: int = Field(32, ge=1)

@@ -1,0 +1,48 @@
+"""realtime: persona and spoken dialogue in, spoken reply out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trivox.policy.branches.constraint import AudioConstraint, Constraint, FreeWords
+from trivox.policy.text import speakable
+from trivox.policy.vocabulary import TokenMap
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A user's turn as audio: how many embeddings its recording has."""
+
+    embeddings: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """A turn as text: what the assistant said, or a user who typed."""
+
+    role: str
+    text: str
+
+
+def realtime_prompt(tokens: TokenMap, persona: str, turns: Sequence[Heard | Said]) -> list[int]:
+    """`<|realtime|> <|persona|> text`, the turns (`<|user|> <|audio|>…` or text, `<|assistant|> text`), and
+    `<|assistant|>` for the reply. Raises UnspeakableText."""
+    prompt = [tokens.realtime, tokens.persona, *tokens.text_ids(speakable(persona))]
+    for turn in turns:
+        if isinstance(turn, Heard):
+            prompt += [tokens.user, *[tokens.audio] * turn.embeddings]
+        else:
+            role = tokens.user if turn.role == "user" else tokens.assistant
+            prompt += [role, *tokens.text_ids(speakable(turn.text))]
+    return [*prompt, tokens.assistant]
+
+
+def reasoning(tokens: TokenMap, thought: str) -> list[int]:
+    """`<|think|> thought <|/think|>`: what comes before a reply and is not spoken."""
+    return [tokens.think, *tokens.text_ids(speakable(thought)), tokens.end_think]
+
+
+def realtime_constraint(tokens: TokenMap, thinks: bool = False) -> Constraint:
+    """Words and their audio, after hidden reasoning if asked for."""
+    if tokens.carries == "none":
+        return AudioConstraint(tokens)
+    return FreeWords(tokens, thinks)

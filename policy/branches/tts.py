@@ -1,0 +1,38 @@
+"""tts: text, instruction and reference voice in, speech out."""
+
+import numpy as np
+import numpy.typing as npt
+
+from trivox.policy.branches.constraint import AudioConstraint, Constraint, GivenWords
+from trivox.policy.branches.speech import chunk_ids, chunks_of
+from trivox.policy.text import speakable
+from trivox.policy.vocabulary import TokenMap
+
+REFERENCE_FRAMES = 20
+"""Frames of a reference clip that a prompt holds: 0.8 s of nano's 25 per second."""
+
+
+def tts_prompt(
+    tokens: TokenMap,
+    text: str,
+    instruction: str = "",
+    voice: npt.NDArray[np.int32] | None = None,
+) -> list[int]:
+    """`<|tts|> [<|voice|> codes] [<|instruction|> words] <|text|> text <|speech|>`.
+
+    text and instruction as `speakable` writes them; voice: codes int32 [n, Q] of a reference clip, of which the
+    first 20 frames are used. Raises UnspeakableText.
+    """
+    prompt = [tokens.tts]
+    if voice is not None:
+        prompt += [tokens.voice, *tokens.audio_ids(voice[:REFERENCE_FRAMES])]
+    if instruction:
+        prompt += [tokens.instruction, *tokens.text_ids(speakable(instruction))]
+    return [*prompt, tokens.text, *tokens.text_ids(speakable(text)), tokens.speech]
+
+
+def tts_constraint(tokens: TokenMap, text: str) -> Constraint:
+    """Audio, and the words of the text among it where the model carries them."""
+    if tokens.carries == "none":
+        return AudioConstraint(tokens)
+    return GivenWords(tokens, chunk_ids(tokens, chunks_of(speakable(text))))
