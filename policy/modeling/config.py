@@ -28,8 +28,8 @@ class TrivoxConfig(PretrainedConfig):
         ),
     }
 
-    text_config: dict[str, Any] | PretrainedConfig | None = None
-    encoder_config: dict[str, Any] | PretrainedConfig | None = None
+    text_config: Any = None
+    encoder_config: Any = None
     adapter_stack: int = 2
     audio_token_id: int = 12
     tie_word_embeddings: bool = False
@@ -39,7 +39,7 @@ class TrivoxConfig(PretrainedConfig):
 
     def __post_init__(self, **rest: Any) -> None:
         """Raises ConfigError for an encoder of an unknown kind and for a stack below 1."""
-        super().__post_init__(**rest)
+        super().__post_init__(**rest)  # type: ignore[no-untyped-call]
         if self.adapter_stack < 1:
             raise ConfigError(f"adapter_stack is {self.adapter_stack}: stack at least 1 frame")
         if self.encoder_config is not None:

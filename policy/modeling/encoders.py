@@ -94,13 +94,13 @@ def _run_qwen3_asr(encoder: Any, features: Tensor, lengths: Tensor) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(packed.split(counts)), batch_first=True)
 
 
-def _qwen3_asr_frames(config: PretrainedConfig, frames: int) -> int:
+def _qwen3_asr_frames(config: Any, frames: int) -> int:
     """Each chunk of 2 n_window frames is halved three times, rounding up, on its own."""
-    chunk = 2 * config.n_window
+    chunk = 2 * int(config.n_window)
     return frames // chunk * -(-chunk // 8) + -(-(frames % chunk) // 8)
 
 
-def _build_whisper(config: PretrainedConfig) -> PreTrainedModel:
+def _build_whisper(config: Any) -> PreTrainedModel:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     encoder: PreTrainedModel = WhisperEncoder(config)
