@@ -5,6 +5,8 @@ TrivoxError
 │   ├── ConfigError            a value in a TOML file or option
 │   ├── UnspeakableText        text outside a model's alphabet
 │   ├── BrokenAudio            a file that cannot be decoded, or not as asked
+│   ├── BadDirective           a directive of style that is unknown or out of place
+│   ├── ContradictoryStyle     opposite directives or instructions at once
 │   ├── BadImport              rows of an import that cannot be taken
 │   └── NotFound               no object of that name or id
 └── WorkError                  the work itself failed: exit code 1
@@ -67,6 +69,28 @@ class BrokenAudio(UsageError):
 
 class BadImport(UsageError):
     """An import in which nothing, or not everything, could be taken."""
+
+
+class BadDirective(UsageError):
+    """A directive of style that is unknown or ill written; position: its first character, from 0."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message, position)
+        self.position = position
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ContradictoryStyle(UsageError):
+    """Two styles that cannot hold at once."""
+
+    def __init__(self, message: str, one: str, other: str) -> None:
+        super().__init__(message, one, other)
+        self.one, self.other = one, other
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class NotFound(UsageError, LookupError):
