@@ -1,0 +1,1 @@
+"""Listening beyond one clip: where speech is, recordings of any length, and several hypotheses."""
