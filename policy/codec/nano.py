@@ -17,7 +17,8 @@ from trivox.policy.codec.features import (
     SAMPLES_PER_FRAME,
     features,
 )
-from trivox.policy.codec.interface import CodecSpec
+from trivox.policy.codec.interface import CodecSpec, drain
+from trivox.policy.codec.nano_stream import NanoStream, Noise
 from trivox.policy.codec.rvq import ResidualVQ
 from trivox.policy.codec.vocoder import SourceFilterVocoder
 
@@ -47,15 +48,13 @@ class NanoCodec(nn.Module):
         )
         return codes
 
-    @torch.no_grad()
     def decode(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """int32 [n_frames, 2] -> float32 [n_frames * 640], clipped to -1..1; the same codes, the same samples."""
-        if len(codes) == 0:
-            return np.zeros(0, np.float32)
-        quantised = self.quantiser.decode(torch.from_numpy(codes.astype(np.int64)))
-        waveform, _ = self.vocoder(quantised[None], fixed_noise(len(codes))[None])
-        samples: npt.NDArray[np.float32] = waveform[0].clamp(-1, 1).numpy()
-        return samples
+        return drain(self.stream(), codes)
+
+    def stream(self) -> NanoStream:
+        """The first samples come once 25 frames (1 s) are there, ten frames more with every ten."""
+        return NanoStream(self.quantiser, self.vocoder, Noise(_NOISE_SEED))
 
     def save(self, folder: Path) -> None:
         """Writes config.json and model.safetensors into folder."""

@@ -70,21 +70,31 @@ class SourceFilterVocoder(nn.Module):
         voiced = self._oscillate(amplitude, 160.0 * torch.exp2(driving))
         return voiced + self._shape_noise(gains, noise), predicted
 
+    def audible(self, amplitude: Tensor, pitch_hz: Tensor) -> Tensor:
+        """Amplitudes [B, K, 4T] with those of harmonics above the band at 0."""
+        number = torch.arange(1, self.harmonics + 1, device=amplitude.device)[None, :, None]
+        return amplitude * (pitch_hz[:, None] * number < SAMPLE_RATE / 2 - 200)
+
+    def noise_shape(self, gains: Tensor) -> Tensor:
+        """Gains [B, N, n] -> factors of the noise windows [B, bins, 2n - 1]: at each control, and halfway."""
+        bins = F.interpolate(gains.transpose(1, 2), size=NOISE_FFT // 2 + 1, mode="linear")
+        bins = bins.transpose(1, 2)
+        halfway = F.pad((bins[..., 1:] + bins[..., :-1]) / 2, (0, 1))
+        return torch.stack([bins, halfway], -1).flatten(-2)[..., :-1]
+
     def _oscillate(self, amplitude: Tensor, pitch_hz: Tensor) -> Tensor:
         number = torch.arange(1, self.harmonics + 1, device=amplitude.device)[None, :, None]
-        audible = pitch_hz[:, None] * number < SAMPLE_RATE / 2 - 200
         samples = amplitude.shape[-1] * PITCH_HOP
         per_sample = F.interpolate(pitch_hz[:, None], size=samples, mode="linear")[:, 0]
         # Whole cycles are taken off in double precision: a float32 phase drifts after some seconds.
         cycles = torch.cumsum(per_sample.double() / SAMPLE_RATE, 1)
         phase = (2 * math.pi * (cycles % 1.0)).float()
-        envelope = F.interpolate(amplitude * audible, size=samples, mode="linear")
+        envelope = F.interpolate(self.audible(amplitude, pitch_hz), size=samples, mode="linear")
         return (torch.sin(phase[:, None] * number) * envelope).sum(1)
 
     def _shape_noise(self, gains: Tensor, noise: Tensor) -> Tensor:
         spectrum = torch.stft(noise, NOISE_FFT, NOISE_HOP, window=self.window, return_complex=True)
-        bins = F.interpolate(gains.transpose(1, 2), size=NOISE_FFT // 2 + 1, mode="linear")
-        shape = F.interpolate(bins.transpose(1, 2), size=spectrum.shape[-1], mode="linear")
+        shape = self.noise_shape(F.pad(gains, (1, 1), mode="replicate"))[..., 1:-1]
         return torch.istft(
             spectrum * shape, NOISE_FFT, NOISE_HOP, window=self.window, length=noise.shape[-1]
         )
