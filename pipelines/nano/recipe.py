@@ -37,51 +37,36 @@ class NanoRecipe(BaseModel):
     test_sentences: int = Field(50, ge=1)
     """Held-out requests for each voice: never seen by encoder, codec or language model."""
 
+    encoder_steps: int = Field(2600, ge=1)
+    encoder_batch: int = Field(40, ge=1)
+    encoder_learning_rate: float = 2e-3
+    encoder_dropout: float = 0.1
+
     codec_steps: int = Field(7000, ge=1)
     codec_batch: int = Field(8, ge=1)
     codec_segment_frames: int = Field(20, ge=4)
     """Length of a training segment in frames of 40 ms."""
     codec_learning_rate: float = 1e-3
-    codec_utterances: int = Field(2000, ge=2)
-    """How many of the training sentences the decoder learns from."""
 
-    lm_hidden: int = 224
-    lm_layers: int = 5
+    heard_takes: int = Field(3, ge=1)
+    """How often the frozen encoder hears each clip: as it is, and as other speakers in other rooms."""
+
+    lm_hidden: int = 192
+    lm_layers: int = 6
     lm_heads: int = 4
-    lm_feed_forward: int = 608
-    lm_dropout: float = 0.1
-    lm_steps: int = Field(2600, ge=1)
-    lm_batch: int = Field(24, ge=1)
-    lm_learning_rate: float = 2e-3
-    lm_tts_share: float = Field(0.6, ge=0, le=1)
-    """Share of batches that are tts; the rest are asr."""
-    lm_code_noise: float = Field(0.03, ge=0, le=1)
-    """Share of audio tokens in asr prompts that are replaced by random ones."""
+    lm_feed_forward: int = 480
+    lm_steps: int = Field(4500, ge=1)
+    lm_batch_tokens: int = Field(4800, ge=1)
+    lm_learning_rate: float = 2.5e-3
+    lm_branch_shares: dict[str, float] = {"asr": 0.16, "tts": 0.5, "realtime": 0.34}
+    """Shares of the batches; a batch is of one branch."""
+    lm_reasoning_share: float = Field(0.3, ge=0, le=1)
+    """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
+    lm_voice_balance: float = Field(6.0, gt=0)
+    """How much more often than by their number clips of the voices with few are drawn, over 10."""
     lm_position_limit: int = 1024
     lm_bf16: bool = True
     """bfloat16 matrix products in training; the saved weights are float32."""
-
-    reading_steps: int = Field(1500, ge=0)
-    """Steps of that phase; 0 leaves it out."""
-    reading_batch: int = Field(32, ge=1)
-    reading_learning_rate: float = 1.2e-3
-    reading_words_share: float = Field(0.65, ge=0, le=1)
-    """Share of batches that are word sequences; the rest are sentences."""
-    reading_tts_share: float = Field(0.85, ge=0, le=1)
-
-    streaming_steps: int = Field(1000, ge=0)
-    """Steps of the third phase, in which tts completions carry their text along; 0 leaves it out."""
-    streaming_batch: int = Field(24, ge=1)
-    streaming_learning_rate: float = 1.2e-3
-    streaming_words_share: float = Field(0.4, ge=0, le=1)
-    streaming_tts_share: float = Field(0.85, ge=0, le=1)
-
-    balance_steps: int = Field(450, ge=0)
-    """Steps of the last phase, in which both branches share evenly again; 0 leaves it out."""
-    balance_batch: int = Field(24, ge=1)
-    balance_learning_rate: float = 7e-4
-    balance_words_share: float = Field(0.15, ge=0, le=1)
-    balance_tts_share: float = Field(0.5, ge=0, le=1)
 
     checkpoint_every: int = Field(200, ge=1)
     """Steps between the checkpoints that a stopped run resumes from."""

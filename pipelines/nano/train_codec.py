@@ -8,8 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
-from trivox.pipelines.nano.corpus import CODES_FILE, Corpus, load_codes, require_prepared
-from trivox.pipelines.nano.prepare import CODEBOOK_SIZE, CODEBOOKS, QUANTISER_FILE
+from trivox.pipelines.nano.corpus import Corpus
+from trivox.pipelines.nano.prepare import (
+    CODEBOOK_SIZE,
+    CODEBOOKS,
+    CODES_FILE,
+    load_codes,
+    load_quantiser,
+    require_prepared,
+)
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.audio.pitch import interpolate_unvoiced
 from trivox.platform.errors import ConfigError
@@ -30,7 +37,7 @@ def train_codec(recipe: NanoRecipe, folder: Path) -> Path:
     require_prepared(folder)
     torch.manual_seed(recipe.seed)
     codec = NanoCodec(CODEBOOKS, CODEBOOK_SIZE)
-    codec.quantiser.load_state_dict(torch.load(folder / QUANTISER_FILE))
+    codec.quantiser.load_state_dict(load_quantiser(folder).state_dict())
     optimiser = torch.optim.AdamW(
         codec.vocoder.parameters(), lr=recipe.codec_learning_rate, betas=(0.8, 0.95)
     )
@@ -56,12 +63,12 @@ class _Segments:
         self.corpus = Corpus.load(folder / "train")
         self.codes = load_codes(folder / "train" / CODES_FILE)
         length = recipe.codec_segment_frames
-        count = min(recipe.codec_utterances, len(self.corpus))
-        self.usable = [i for i in range(count) if len(self.codes[i]) > length]
+        heard = [i for i, c in enumerate(self.corpus.clips) if c.voice in recipe.tts_voices]
+        self.usable = [i for i in heard if len(self.codes[i]) > length]
         if not self.usable:
             raise ConfigError(
-                f"codec_segment_frames is {length} and the longest of {count} sentences has "
-                f"{max(map(len, self.codes[:count]))} frames: choose shorter segments"
+                f"codec_segment_frames is {length} and the longest of {len(heard)} clips has "
+                f"{max(len(self.codes[i]) for i in heard)} frames: choose shorter segments"
             )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
