@@ -23,10 +23,17 @@ class Said:
     text: str
 
 
-def realtime_prompt(tokens: TokenMap, persona: str, turns: Sequence[Heard | Said]) -> list[int]:
-    """`<|realtime|> <|persona|> text`, the turns (`<|user|> <|audio|>…` or text, `<|assistant|> text`), and
-    `<|assistant|>` for the reply. Raises UnspeakableText."""
+def realtime_prompt(
+    tokens: TokenMap, persona: str, turns: Sequence[Heard | Said], instruction: str = ""
+) -> list[int]:
+    """`<|realtime|> <|persona|> text [<|instruction|> words]`, the turns (`<|user|> <|audio|>…` or text,
+    `<|assistant|> text`), and `<|assistant|>` for the reply.
+
+    instruction: how the replies are spoken; nano knows the name of a voice. Raises UnspeakableText.
+    """
     prompt = [tokens.realtime, tokens.persona, *tokens.text_ids(speakable(persona))]
+    if instruction:
+        prompt += [tokens.instruction, *tokens.text_ids(speakable(instruction))]
     for turn in turns:
         if isinstance(turn, Heard):
             prompt += [tokens.user, *[tokens.audio] * turn.embeddings]

@@ -28,6 +28,12 @@ def log_mel(samples: Float) -> Float:
 
     The level of the recording cancels out; silence alone gives -1 everywhere.
     """
+    scaled_mel: Float = scaled(torch.from_numpy(raw_mel(samples))).numpy()
+    return scaled_mel
+
+
+def raw_mel(samples: Float) -> Float:
+    """Natural logarithm of the mel magnitudes, float32 [max(1, ceil(n / 160)), 64]."""
     frames = max(1, -(-len(samples) // HOP))
     padded = np.pad(samples, (0, frames * HOP - len(samples))).astype(np.float32)
     spectrum = torch.stft(
@@ -39,10 +45,13 @@ def log_mel(samples: Float) -> Float:
         return_complex=True,
         pad_mode="constant",
     ).abs()[:, :frames]
-    mel = torch.log(torch.clamp(_FILTERS @ spectrum, min=1e-7)).T
+    mel: Float = torch.log(torch.clamp(_FILTERS @ spectrum, min=1e-7)).T.numpy()
+    return mel
+
+
+def scaled(mel: torch.Tensor) -> torch.Tensor:
+    """raw_mel [T, 64] of one clip -> within -1..1; silence, under 1e-6, is -1."""
     loudest = mel.max()
     if float(loudest) < np.log(1e-6):
-        return np.full((frames, MEL_BINS), -1.0, np.float32)
-    scaled = (mel - loudest).clamp(min=-DYNAMIC_RANGE) * (2 / DYNAMIC_RANGE) + 1
-    result: Float = scaled.numpy()
-    return result
+        return torch.full_like(mel, -1.0)
+    return (mel - loudest).clamp(min=-DYNAMIC_RANGE) * (2 / DYNAMIC_RANGE) + 1
