@@ -110,7 +110,10 @@ class Persona:
 
 @dataclass(frozen=True)
 class Rubric:
-    """Criteria that a judge weighs: name -> (weight, description)."""
+    """Criteria that a judge weighs: name -> (weight, description).
+
+    metrics: language (BCP-47) -> (metric, normaliser as `name@version`), how words are compared in it.
+    """
 
     id: str
     project: str
@@ -118,3 +121,4 @@ class Rubric:
     version: int
     criteria: dict[str, tuple[float, str]]
     parents: tuple[str, ...] = ()
+    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -14,17 +14,17 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from trivox.platform.errors import StoreError
-from trivox.platform.records import Branch, Project, Prompt
+from trivox.platform.records import Branch, Project, Prompt, Rubric
 from trivox.platform.store import Workspace, migrations
 from trivox.platform.store.engine import writing
 from trivox.platform.store.schema import metadata
 
-_SECOND = """
+_NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -63,9 +63,9 @@ def test_down_to_nothing_and_up_again(ws: Workspace) -> None:
 def _next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrations.__file__).parent, folder)
-    (folder / "versions" / "v0002_mood.py").write_text(_SECOND.format(then=then))
+    (folder / "versions" / "v0003_mood.py").write_text(_NEXT.format(then=then))
     monkeypatch.setattr(migrations, "_FOLDER", folder)
-    monkeypatch.setattr(migrations, "HEAD", "0002")
+    monkeypatch.setattr(migrations, "HEAD", "0003")
 
 
 def _moods(ws: Workspace) -> list[Any]:
@@ -82,7 +82,7 @@ def test_opening_upgrades_and_keeps_the_data(
     with Workspace.open(ws.root) as newer:
         assert _moods(newer) == [("kept", "calm")]
         with writing(newer._engine).begin() as connection:
-            migrations.downgrade(connection, "0001")
+            migrations.downgrade(connection, "0002")
         assert newer.records.find(Prompt) == [PROMPT]
         assert len(newer.records.find(Project)) == 1
 
@@ -116,3 +116,16 @@ def test_first_revision_is_valid_for_postgresql() -> None:
     assert "seq BIGSERIAL NOT NULL" in sql
     assert "created_at TIMESTAMP WITH TIME ZONE NOT NULL" in sql
     assert sql.count("CREATE TABLE") == sql.count("DROP TABLE") == len(metadata().tables)
+
+
+def test_rubrics_of_the_first_revision_get_no_metrics(ws: Workspace) -> None:
+    rubric = Rubric("ru_1", "default", "old", 1, {"natural": (1.0, "sounds natural")})
+    ws.records.add(rubric)
+    with writing(ws._engine).begin() as connection:
+        migrations.downgrade(connection, "0001")
+        assert "metrics" not in {
+            column["name"] for column in sa.inspect(connection).get_columns("rubric")
+        }
+    ws.close()
+    with Workspace.open(ws.root) as again:
+        assert again.records.find(Rubric) == [rubric]
