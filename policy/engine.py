@@ -6,23 +6,30 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import FinishReason, Sampling
-from trivox.policy.branches import Constraint
+from trivox.policy.branches.constraint import Constraint
+from trivox.policy.modeling import embeddings_for
+from trivox.policy.rows import check_features, pad_features, positions_of
 
 
 @dataclass(frozen=True)
 class Request:
-    """One completion to generate: prompt ids, what may follow, how to draw, and the row's own seed."""
+    """One completion to generate: prompt ids, what may follow, how to draw, and the row's own seed.
+
+    audio: float32 [T, F] encoder features of each clip whose placeholders the prompt holds, in order.
+    """
 
     prompt: list[int]
     constraint: Constraint
     sampling: Sampling
     seed: int
+    audio: tuple[npt.NDArray[np.float32], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,31 +66,58 @@ class InProcessEngine:
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Completions in the order of the requests.
 
-        Raises ConfigError for a prompt that leaves no room in the model's context, and for a limit of no tokens.
+        Raises ConfigError for a prompt that leaves no room in the model's context, for a limit of no tokens, and
+        for placeholders that are not as many as the embeddings of the audio; BrokenAudio for a clip of no frames.
         """
-        limit = int(self.model.config.max_position_embeddings)
+        limit = int(self.model.config.get_text_config().max_position_embeddings)
         for index, request in enumerate(requests):
-            if len(request.prompt) >= limit:
-                raise ConfigError(
-                    f"request {index}: its prompt has {len(request.prompt)} tokens and the model's "
-                    f"context {limit}: shorten the prompt"
-                )
-            if request.sampling.max_tokens < 1:
-                raise ConfigError(
-                    f"request {index}: max_tokens is {request.sampling.max_tokens}: allow at least 1"
-                )
+            self._check(index, request, limit)
         done: list[Generation] = []
         for begin in range(0, len(requests), self.slots):
             done += self._batch(requests[begin : begin + self.slots], limit)
         return done
 
+    def _check(self, index: int, request: Request, limit: int) -> None:
+        if len(request.prompt) >= limit:
+            raise ConfigError(
+                f"request {index}: its prompt has {len(request.prompt)} tokens and the model's "
+                f"context {limit}: shorten the prompt"
+            )
+        if request.sampling.max_tokens < 1:
+            raise ConfigError(
+                f"request {index}: max_tokens is {request.sampling.max_tokens}: allow at least 1"
+            )
+        self._check_audio(index, request)
+
+    def _check_audio(self, index: int, request: Request) -> None:
+        config = self.model.config
+        check_features(request.audio)
+        if request.audio and getattr(config, "encoder_config", None) is None:
+            raise ConfigError(
+                f"request {index}: it has {len(request.audio)} clips and the model no audio encoder: use a "
+                "backbone that hears, loaded with its encoder"
+            )
+        # -1: a model that knows no placeholders has none.
+        placeholders = request.prompt.count(getattr(config, "audio_token_id", -1))
+        embeddings: int = sum(embeddings_for(config, len(clip)) for clip in request.audio)
+        if placeholders != embeddings:
+            raise ConfigError(
+                f"request {index}: its prompt has {placeholders} audio placeholders and its {len(request.audio)} "
+                f"clips make {embeddings} embeddings: write one placeholder for each embedding"
+            )
+
     @torch.no_grad()
     def _batch(self, requests: Sequence[Request], limit: int) -> list[Generation]:
         started = time.perf_counter()
         batch = _Batch(requests, self.eos, limit)
-        ids, mask = _left_padded([request.prompt for request in requests], self.pad)
+        device = self.model.device
+        ids, mask = (
+            part.to(device) for part in _left_padded([one.prompt for one in requests], self.pad)
+        )
+        heard = pad_features([clip for request in requests for clip in request.audio])
+        audio = {name: value.to(device) for name, value in heard.items()}
         cache = DynamicCache(config=self.model.config)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        positions = positions_of(mask)
         while True:
             logits = self.model(
                 input_ids=ids,
@@ -92,14 +126,15 @@ class InProcessEngine:
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **audio,
             ).logits[:, -1]
-            drawn, kept = batch.step(logits)
+            drawn, kept = (part.to(device) for part in batch.step(logits.cpu()))
             if len(kept) == 0:
                 break
             if len(kept) < len(drawn):
                 cache.batch_select_indices(kept)
                 mask, positions, drawn = mask[kept], positions[kept], drawn[kept]
-            ids, positions = drawn[:, None], positions[:, -1:] + 1
+            ids, positions, audio = drawn[:, None], positions[:, -1:] + 1, {}
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
         return batch.generations(time.perf_counter() - started)
 
@@ -113,6 +148,7 @@ class _Batch:
         self.uniform = [
             _uniform(r.seed, budget) for r, budget in zip(requests, self.budget, strict=True)
         ]
+        self.states = [request.constraint.start() for request in requests]
         self.tokens: list[list[int]] = [[] for _ in requests]
         self.logprobs: list[list[float]] = [[] for _ in requests]
         self.reasons: list[FinishReason | None] = [None] * len(requests)
@@ -127,8 +163,8 @@ class _Batch:
 
     def _draw(self, row: int, logits: Tensor) -> int:
         sampling, said = self.requests[row].sampling, len(self.tokens[row])
-        mask = torch.from_numpy(self.requests[row].constraint.at(said))
-        scores = logits.masked_fill(~mask, -torch.inf).double()
+        mask = torch.from_numpy(self.states[row].allowed())
+        scores = logits.double().masked_fill(~mask, -torch.inf)
         logprobs = _shape(scores, sampling).log_softmax(0)
         if sampling.temperature == 0:
             token = int(logprobs.argmax())
@@ -136,6 +172,7 @@ class _Batch:
             cumulative = logprobs.exp().cumsum(0)
             target = self.uniform[row][said] * cumulative[-1]
             token = int(torch.searchsorted(cumulative, target, right=True))
+        self.states[row].advance(token)
         self.tokens[row].append(token)
         self.logprobs[row].append(float(logprobs[token]))
         return token

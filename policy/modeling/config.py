@@ -9,6 +9,7 @@ from transformers.configuration_utils import SubConfigSpec
 from trivox.platform.errors import BrokenAudio, ConfigError
 from trivox.policy.encoder.nano import NanoEncoderConfig
 from trivox.policy.modeling.encoders import family_of
+from trivox.policy.vocabulary import SPECIALS
 
 
 class TrivoxConfig(PretrainedConfig):
@@ -31,7 +32,7 @@ class TrivoxConfig(PretrainedConfig):
     text_config: Any = None
     encoder_config: Any = None
     adapter_stack: int = 2
-    audio_token_id: int = 12
+    audio_token_id: int = SPECIALS.index("<|audio|>")
     tie_word_embeddings: bool = False
     pad_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -67,26 +68,26 @@ class TrivoxConfig(PretrainedConfig):
         return int(self.get_text_config().max_position_embeddings)
 
 
-def embeddings_for(config: TrivoxConfig, feature_frames: int) -> int:
+def embeddings_for(config: PretrainedConfig, feature_frames: int) -> int:
     """Placeholders that a clip of so many feature frames takes: its encoder frames by adapter_stack, rounded up.
 
     Raises BrokenAudio for no frames or more than the encoder hears, ConfigError for a backbone without encoder.
     """
-    if config.encoder_config is None:
+    encoder = getattr(config, "encoder_config", None)
+    if encoder is None:
         raise ConfigError(
             "this backbone has no audio encoder: load it with encoder=True, or give it a prompt without audio"
         )
     if feature_frames < 1:
         raise BrokenAudio(f"a clip has {feature_frames} feature frames: give at least 1")
-    family = family_of(config.encoder_config)
-    longest = family.longest(config.encoder_config)
+    family = family_of(encoder)
+    longest = family.longest(encoder)
     if longest is not None and feature_frames > longest:
         raise BrokenAudio(
-            f"a clip has {feature_frames} feature frames and encoder {config.encoder_config.model_type} "
+            f"a clip has {feature_frames} feature frames and encoder {encoder.model_type} "
             f"hears {longest} at most: cut it in parts"
         )
-    frames = family.frames(config.encoder_config, feature_frames)
-    return max(1, -(-frames // config.adapter_stack))
+    return -(-family.frames(encoder, feature_frames) // int(config.adapter_stack))
 
 
 def default_dtype() -> torch.dtype:
