@@ -36,7 +36,9 @@ def letter_times(logprobs: Float, text: str) -> list[int]:
     states = np.full(2 * len(text) + 1, BLANK)
     states[1::2] = letters(text)
     if len(logprobs) < len(text):
-        raise ValueError(f"{len(logprobs)} frames are too few for the {len(text)} letters of {text!r}")
+        raise ValueError(
+            f"{len(logprobs)} frames are too few for the {len(text)} letters of {text!r}"
+        )
     emitted = logprobs[:, states].astype(np.float64)
     skips = np.zeros(len(states), bool)
     skips[3::2] = states[3::2] != states[1:-2:2]

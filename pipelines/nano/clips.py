@@ -81,14 +81,20 @@ def plan(recipe: NanoRecipe, split: Split) -> list[Clip]:
     seen = recipe.validation_sentences if split is Split.VALIDATION else recipe.test_sentences
     clips = [_sentence(rng, split, voice) for voice in recipe.tts_voices for _ in range(seen)]
     if split is Split.TEST:
-        clips += [_sentence(rng, split, voice) for voice in recipe.unseen_voices for _ in range(seen)]
+        clips += [
+            _sentence(rng, split, voice) for voice in recipe.unseen_voices for _ in range(seen)
+        ]
     return clips
 
 
 def _training(recipe: NanoRecipe, rng: random.Random) -> Iterator[Clip]:
     for voice, count in recipe.train_sentences.items():
         for _ in range(count):
-            yield _styled(rng, voice) if voice in recipe.tts_voices else _sentence(rng, Split.TRAIN, voice)
+            yield (
+                _styled(rng, voice)
+                if voice in recipe.tts_voices
+                else _sentence(rng, Split.TRAIN, voice)
+            )
     for voice, count in recipe.train_replies.items():
         for _ in range(count):
             yield _reply(rng, voice)

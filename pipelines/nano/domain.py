@@ -177,27 +177,41 @@ INTENTS: tuple[Intent, ...] = (
 FOLLOW_UPS: Mapping[str, Intent] = {
     # After a request of the named intent: what is not said again comes from the turn before.
     "light": Intent(
-        "again", ("and in the {room}", "the same in the {room}"), ("the {room} {thing} is {switch}",),
+        "again",
+        ("and in the {room}", "the same in the {room}"),
+        ("the {room} {thing} is {switch}",),
         ("room", "thing", "switch"),
     ),
     "music": Intent(
-        "again", ("and in the {room}", "the same in the {room}"), ("here is {music} in the {room}",),
+        "again",
+        ("and in the {room}", "the same in the {room}"),
+        ("here is {music} in the {room}",),
         ("music", "room"),
     ),
     "weather": Intent(
-        "again", ("and in {city}", "what about {city}"), ("it will be {weather} in {city}",), ("city",)
+        "again",
+        ("and in {city}", "what about {city}"),
+        ("it will be {weather} in {city}",),
+        ("city",),
     ),
     "call": Intent(
-        "again", ("and {name}", "the same for {name}"), ("i will call {name} {part}",), ("name", "part")
+        "again",
+        ("and {name}", "the same for {name}"),
+        ("i will call {name} {part}",),
+        ("name", "part"),
     ),
     "wake": Intent(
-        "recall", ("when did i say", "what time was it"), ("you said {number} on {day}",),
+        "recall",
+        ("when did i say", "what time was it"),
+        ("you said {number} on {day}",),
         ("number", "day"),
     ),
     "bring": Intent(
         "recall", ("where was it", "which place did i say"), ("you said the {place}",), ("place",)
     ),
-    "meet": Intent("recall", ("who was it", "which name did i say"), ("you said {name}",), ("name",)),
+    "meet": Intent(
+        "recall", ("who was it", "which name did i say"), ("you said {name}",), ("name",)
+    ),
 }
 
 OPENINGS = ("aye", "sure", "of course", "well", "no problem", "very well", "gladly", "all right")

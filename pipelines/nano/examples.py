@@ -1,7 +1,6 @@
 """Training rows of the language model: the clips of the corpus as prompts and completions of the three branches."""
 
 import json
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from trivox.pipelines.nano.prepare import CODES_FILE, load_codes
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.teachers import HIBARI_VOICE, RATE
 from trivox.pipelines.nano.train_encoder import Clips, Speller, augmented, load_speller, padded
-from trivox.pipelines.realtime.dialogues import Dialogue, build, persona_text
+from trivox.pipelines.realtime.dialogues import build, persona_text
 from trivox.platform.audio.prosody import measure
 from trivox.platform.progress import progress
 from trivox.platform.records import Split
@@ -66,7 +65,9 @@ class Examples:
             for voice in recipe.tts_voices
         }
         self.dialogues = [
-            d for seed in range(DIALOGUE_SEEDS) for d in build(self.clips, seed, typed=0.1).dialogues
+            d
+            for seed in range(DIALOGUE_SEEDS)
+            for d in build(self.clips, seed, typed=0.1).dialogues
         ]
         sources: dict[str, tuple[Sequence[int], Callable[[int], int]]] = {
             "asr": (range(len(self.clips)), lambda i: len(self.clips[i].text)),
@@ -74,7 +75,8 @@ class Examples:
             "realtime": (range(len(self.dialogues)), self._reply_frames),
         }
         self.sorted = {
-            branch: np.array(sorted(items, key=length)) for branch, (items, length) in sources.items()
+            branch: np.array(sorted(items, key=length))
+            for branch, (items, length) in sources.items()
         }
         self.weights = {"tts": self._tts_weights()}
 

@@ -37,7 +37,9 @@ def prepare(recipe: NanoRecipe, folder: Path) -> None:
     numbers = progress(range(len(corpus)), "features")
     parts = [features(corpus.waveform(index), corpus.pitch_of(index)) for index in numbers]
     if not (folder / QUANTISER_FILE).exists():
-        spoken = [p for p, c in zip(parts, corpus.clips, strict=True) if c.voice in recipe.tts_voices]
+        spoken = [
+            p for p, c in zip(parts, corpus.clips, strict=True) if c.voice in recipe.tts_voices
+        ]
         _fit(recipe, folder, np.concatenate(spoken))
     quantiser = load_quantiser(folder)
     codes = [quantiser.encode(torch.from_numpy(part)).int().numpy() for part in parts]

@@ -44,9 +44,7 @@ def speech_completion(
     return [*said, tokens.eos]
 
 
-def speech_segments(
-    tokens: TokenMap, ids: Sequence[int], chosen_text: bool
-) -> tuple[Segment, ...]:
+def speech_segments(tokens: TokenMap, ids: Sequence[int], chosen_text: bool) -> tuple[Segment, ...]:
     """The runs of reasoning, text and audio (the end token with it) in a completion.
 
     chosen_text: whether the model chose the words itself (realtime) or was given them (tts). What was given is no

@@ -81,9 +81,7 @@ class _Block(nn.Module):
         """[B, T, C] and 1 for real frames [B, T] -> [B, T, C], 0 at padding."""
         hidden = hidden + self.dropout(self._convolve(self.conv_norm(hidden), mask))
         hidden = hidden + self.dropout(self._attend(self.attention_norm(hidden), mask))
-        hidden = hidden + self.dropout(
-            self.project(F.gelu(self.expand(self.mlp_norm(hidden))))
-        )
+        hidden = hidden + self.dropout(self.project(F.gelu(self.expand(self.mlp_norm(hidden)))))
         return hidden * mask[..., None]
 
     def _convolve(self, hidden: Tensor, mask: Tensor) -> Tensor:
