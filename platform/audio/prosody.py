@@ -59,7 +59,7 @@ ACTIVITY = Activity()
 class Prosody:
     """The measures of one clip; None where `failures` has the measure's name.
 
-    seconds: of the clip; speech_s: from the first to the last speech, pauses included; units: syllables or
+    seconds: of the clip; span: begin of the first and end of the last speech in seconds; units: syllables or
     characters of the text, as unit says; rate and articulation_rate: units per second with and without
     pauses; pitch_hz: median; pitch_spread: semitones from the 5th to the 95th percentile; pitch_slope:
     semitones per second by least squares; level_db: RMS of the frames with speech, full scale 1.0 is 0 dB;
@@ -68,7 +68,7 @@ class Prosody:
     """
 
     seconds: float
-    speech_s: float
+    span: Span
     unit: SpeechUnit
     units: int | None
     rate: float | None
@@ -82,6 +82,11 @@ class Prosody:
     pauses: tuple[Span, ...]
     activity: Activity = ACTIVITY
     failures: Mapping[str, Failure] = field(default_factory=dict)
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds from the first to the last speech, pauses included; 0 where there is none."""
+        return self.span[1] - self.span[0]
 
     @property
     def pause_count(self) -> int:
@@ -166,7 +171,7 @@ def _measured(
         )
     return Prosody(
         seconds=len(samples) / rate,
-        speech_s=speech_s,
+        span=(begin * HOP_S, end * HOP_S),
         unit=unit,
         units=units,
         rate=units / speech_s if units else None,
@@ -198,7 +203,7 @@ def _nothing(
     every: dict[str, None] = dict.fromkeys(_MEASURES)
     return Prosody(
         seconds=len(samples) / rate,
-        speech_s=0.0,
+        span=(0.0, 0.0),
         unit=unit,
         units=None,
         pauses=(),
