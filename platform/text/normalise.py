@@ -122,6 +122,11 @@ def normaliser_for(language: str) -> Normaliser:
     return _english() if primary_language(language) == "en" else _basic()
 
 
+def numbers_spelled(text: str, language: str) -> str:
+    """English with whole numbers below 100 and clock times in words; other languages as they are."""
+    return _spell_numbers(text) if primary_language(language) == "en" else text
+
+
 @lru_cache(maxsize=1)
 def _english() -> Normaliser:
     return English()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trivox.platform.text.normalise import normaliser_for
+from trivox.platform.text.normalise import normaliser_for, numbers_spelled
 
 LANGUAGES = ["en", "zh", "de", "hi"]
 ONES = (
@@ -122,3 +122,17 @@ def test_idempotent(text: str, language: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
     assert once == " ".join(once.split())
+
+
+@pytest.mark.parametrize(
+    "text, language, expected",
+    [
+        ("Set a timer for 15 minutes.", "en-US", "Set a timer for fifteen minutes."),
+        ("at 8:30", "en", "at eight thirty"),
+        ("In 2024, 100 of them", "en", "In 2024, 100 of them"),
+        ("um 8 Uhr", "de", "um 8 Uhr"),
+    ],
+)
+def test_numbers_spelled(text: str, language: str, expected: str) -> None:
+    assert numbers_spelled(text, language) == expected
+    assert numbers_spelled(expected, language) == expected

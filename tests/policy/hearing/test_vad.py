@@ -74,7 +74,9 @@ RUNS = st.lists(st.tuples(st.sampled_from([0.0, 0.4, 0.9]), st.integers(1, 60)),
 def test_spans_are_in_order_and_keep_the_limit(
     runs: list[tuple[float, int]], longest_s: float, missing: int
 ) -> None:
-    speech = np.repeat(*zip(*runs, strict=True)).astype(np.float32) if runs else np.zeros(0, np.float32)
+    speech = (
+        np.repeat(*zip(*runs, strict=True)).astype(np.float32) if runs else np.zeros(0, np.float32)
+    )
     length = max(0, len(speech) * 512 - missing)
     before = 0
     for span in spans_of(speech, length, longest_s):
