@@ -15,7 +15,7 @@ from trivox.platform.audio.loudness import loudness_lufs
 from trivox.platform.audio.pitch import PitchTracker
 from trivox.platform.errors import BrokenAudio, UsageError
 from trivox.platform.records import Failure
-from trivox.platform.text.syllables import SpeechUnit, count_units, speech_unit
+from trivox.platform.text.syllables import SpeechUnit, count_units
 
 Float: TypeAlias = npt.NDArray[np.float32]
 Span: TypeAlias = tuple[float, float]
@@ -113,8 +113,7 @@ def measure(
     rate: int,
     text: str | None = None,
     *,
-    language: str = "en",
-    unit: SpeechUnit | None = None,
+    unit: SpeechUnit = SpeechUnit.CHARACTERS,
     pitch: Float | None = None,
     segments: Sequence[Span] | None = None,
     activity: Activity = ACTIVITY,
@@ -122,22 +121,20 @@ def measure(
 ) -> Prosody:
     """The prosody of samples, float32 [n], mono, full scale 1.0, at rate Hz.
 
-    text: what is said; unit: what the rates count, by default what suits the language; pitch: Hz per 10 ms,
-    0 where unvoiced, when it is known already; segments: where there is speech (word times, say), otherwise
+    text: what is said; unit: what the rates count; pitch: Hz per 10 ms, 0 where unvoiced, when it is known already; segments: where there is speech (word times, say), otherwise
     the level decides; loudness=False leaves lufs out, the slowest part.
     Raises BrokenAudio for samples that are not [n], UsageError for segments out of order or out of the clip.
     """
     if samples.ndim != 1:
         raise BrokenAudio(f"samples of shape {samples.shape}: prosody is measured on mono [n]")
-    counted = unit or speech_unit(language)
     if not np.isfinite(samples).all():
-        return _nothing(samples, rate, counted, activity, ProsodyFailure.BROKEN_AUDIO)
+        return _nothing(samples, rate, unit, activity, ProsodyFailure.BROKEN_AUDIO)
     levels = frame_levels(samples, rate)
     spoken = _active(levels, activity) if segments is None else _covered(segments, len(levels))
     if not spoken.any():
-        return _nothing(samples, rate, counted, activity, ProsodyFailure.SILENT_AUDIO)
+        return _nothing(samples, rate, unit, activity, ProsodyFailure.SILENT_AUDIO)
     track = PitchTracker().track(samples, rate) if pitch is None else pitch
-    return _measured(samples, rate, text, counted, track, spoken, activity, loudness)
+    return _measured(samples, rate, text, unit, track, spoken, activity, loudness)
 
 
 def frame_levels(samples: Float, rate: int) -> npt.NDArray[np.float64]:

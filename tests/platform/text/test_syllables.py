@@ -2,7 +2,7 @@
 
 import pytest
 
-from trivox.platform.text.syllables import SpeechUnit, count_units, speech_unit, word_syllables
+from trivox.platform.text.syllables import SpeechUnit, count_units, word_syllables
 
 BY_HAND = {
     1: "the light a turn on ring wake please store fifteen's".split()[:9],
@@ -43,10 +43,3 @@ def test_characters_are_letters_and_digits() -> None:
 def test_nothing_to_count() -> None:
     assert count_units("... '", SpeechUnit.SYLLABLES) == 0
     assert count_units("...", SpeechUnit.CHARACTERS) == 0
-
-
-@pytest.mark.parametrize(
-    ("language", "unit"), [("en-GB", "syllables"), ("EN", "syllables"), ("zh-CN", "characters")]
-)
-def test_unit_of_a_language(language: str, unit: str) -> None:
-    assert speech_unit(language) == unit
