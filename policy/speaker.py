@@ -75,6 +75,11 @@ class Speaker:
         self.engine = InProcessEngine(model, self.tokens.eos, self.tokens.pad, slots)
 
     @property
+    def hearing_rate(self) -> int:
+        """Hz of the waves that transcribe and reply take."""
+        return self.backbone.hearing_rate
+
+    @property
     def longest_s(self) -> float:
         """Seconds of audio that leave room for a transcript in the model's context."""
         limit = self.backbone.position_limit
@@ -90,13 +95,15 @@ class Speaker:
         Raises BrokenAudio for a wave that is longer than longest_s.
         """
         constraint = asr_constraint(self.tokens)
-        requests = []
-        for wave in waves:
-            features = self._features(wave)
-            prompt = asr_prompt(self.tokens, self.backbone.embeddings(features))
-            requests.append(Request(prompt, constraint, sampling, seed=0, audio=(features,)))
+        requests = [self.asr_request(wave, constraint, sampling) for wave in waves]
         said = self.engine.generate(requests)
         return [Transcript(self.tokens.read_text(g.tokens), g) for g in said]
+
+    def asr_request(self, wave: Wave, constraint: Constraint, sampling: Sampling) -> Request:
+        """What `transcribe` asks the engine for one wave; raises BrokenAudio as it does."""
+        features = self._features(wave)
+        prompt = asr_prompt(self.tokens, self.backbone.embeddings(features))
+        return Request(prompt, constraint, sampling, seed=0, audio=(features,))
 
     def speak(
         self,

@@ -1,8 +1,8 @@
 """Recordings of any length: cut where nobody speaks, heard piece by piece, put together with their times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,13 @@ BATCH = 16
 
 
 class Heard(Protocol):
+    """What was heard in one piece."""
+
     @property
     def text(self) -> str: ...
+
+
+T = TypeVar("T", bound=Heard)
 
 
 class Hearer(Protocol):
@@ -28,7 +33,7 @@ class Hearer(Protocol):
     def longest_s(self) -> float: ...
 
     @property
-    def audio_rate(self) -> int:
+    def hearing_rate(self) -> int:
         """Hz of the waves that transcribe takes."""
         ...
 
@@ -36,19 +41,23 @@ class Hearer(Protocol):
 
 
 @dataclass(frozen=True)
-class HeardSegment:
+class HeardSegment(Generic[T]):
     """A piece of a recording, in seconds from its start, and what was heard in it."""
 
     start_s: float
     end_s: float
-    text: str
+    heard: T
+
+    @property
+    def text(self) -> str:
+        return self.heard.text
 
 
 @dataclass(frozen=True)
-class LongTranscript:
+class LongTranscript(Generic[T]):
     """segments in order, without overlap; none where nobody speaks. duration_s: of the whole recording."""
 
-    segments: tuple[HeardSegment, ...]
+    segments: tuple[HeardSegment[T], ...]
     duration_s: float
 
     @property
@@ -63,22 +72,33 @@ class LongTranscript:
 
 def transcribe_long(
     speaker: Hearer, samples: Samples, rate: int, longest_s: float | None = None
-) -> LongTranscript:
+) -> LongTranscript[Heard]:
     """The text of float32 [n] or [n, channels] at rate Hz, of any length; channels are mixed.
 
     Pieces are at most longest_s, by default as long as the policy hears. Silence, noise and a recording of no
     samples give a transcript without segments. Raises BrokenAudio for samples that are not finite, of another
     shape, or a rate below 1.
     """
+    return heard_by_pieces(speaker, speaker.transcribe, samples, rate, longest_s)
+
+
+def heard_by_pieces(
+    speaker: Hearer,
+    hear: Callable[[Sequence[Samples]], Sequence[T]],
+    samples: Samples,
+    rate: int,
+    longest_s: float | None = None,
+) -> LongTranscript[T]:
+    """transcribe_long with another way to hear waves at the speaker's rate, BATCH of them at a time."""
     wave = checked(samples, rate)
     limit = min(speaker.longest_s, longest_s or speaker.longest_s)
     spans = spans_in(wave, rate, limit)
-    segments: list[HeardSegment] = []
+    segments: list[HeardSegment[T]] = []
     for begin in range(0, len(spans), BATCH):
         some = spans[begin : begin + BATCH]
-        heard = speaker.transcribe(list(pieces(wave, rate, some, speaker.audio_rate)))
+        heard = hear(list(pieces(wave, rate, some, speaker.hearing_rate)))
         segments += [
-            HeardSegment(span.start_s, span.end_s, one.text)
+            HeardSegment(span.start_s, span.end_s, one)
             for span, one in zip(some, heard, strict=True)
         ]
     return LongTranscript(tuple(segments), len(wave) / rate)

@@ -25,13 +25,13 @@ class Listener:
     """Says how long, in tenths of a second, each piece was; and remembers the sizes of its batches."""
 
     longest_s: float = 5.0
-    audio_rate: int = 24_000
+    hearing_rate: int = 24_000
     batches: list[int] = field(default_factory=list)
 
     def transcribe(self, waves: Sequence[Samples]) -> list[Said]:
         self.batches.append(len(waves))
-        assert all(0 < len(wave) <= self.longest_s * self.audio_rate for wave in waves)
-        return [Said(str(round(10 * len(wave) / self.audio_rate))) for wave in waves]
+        assert all(0 < len(wave) <= self.longest_s * self.hearing_rate for wave in waves)
+        return [Said(str(round(10 * len(wave) / self.hearing_rate))) for wave in waves]
 
 
 @pytest.fixture(scope="module")
