@@ -121,8 +121,9 @@ def measure(
 ) -> Prosody:
     """The prosody of samples, float32 [n], mono, full scale 1.0, at rate Hz.
 
-    text: what is said; unit: what the rates count; pitch: Hz per 10 ms, 0 where unvoiced, when it is known already; segments: where there is speech (word times, say), otherwise
-    the level decides; loudness=False leaves lufs out, the slowest part.
+    text: what is said; unit: what the rates count; pitch: Hz per 10 ms, 0 where unvoiced, when it is known
+    already; segments: where there is speech (word times, say), otherwise the level decides; loudness=False
+    leaves lufs out, the slowest part.
     Raises BrokenAudio for samples that are not [n], UsageError for segments out of order or out of the clip.
     """
     if samples.ndim != 1:
