@@ -130,7 +130,8 @@ class Requests:
         by_voice = defaultdict(list)
         for index, asked in found:
             by_voice[self.clips[index].voice].append((index, asked))
-        return rng.choice(by_voice[voice if voice in by_voice else rng.choice(sorted(by_voice))])
+        known = voice if voice and voice in by_voice else rng.choice(sorted(by_voice))
+        return rng.choice(by_voice[known])
 
 
 def _last_turns(

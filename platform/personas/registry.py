@@ -64,8 +64,8 @@ def rubric_of(
         raise UsageError(f"rubric {name}: the weights sum to {total:g}: they have to sum to 1")
     for language, (metric, normaliser) in (metrics or {}).items():
         _check_metric(name, language, metric, normaliser)
-    kept = {language: tuple(hint) for language, hint in (metrics or {}).items()}
-    what = (project, name, version, {k: list(v) for k, v in criteria.items()}, kept, list(parents))
+    kept = dict(metrics or {})
+    what = (project, name, version, dict(criteria), kept, list(parents))
     return Rubric(
         derived_id("ru", *what), project, name, version, dict(criteria), tuple(parents), kept
     )
