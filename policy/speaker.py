@@ -37,12 +37,13 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What tts is to say: a text with directives in parentheses, how (words of style, the name of a voice), and in
-    whose voice: codes int32 [n, Q] of a reference clip."""
+    """What tts is to say: a text with directives in parentheses, how (words of style, the name of a voice), in
+    whose voice: codes int32 [n, Q] of a reference clip; and what was said before."""
 
     text: str
     instruction: str = ""
     voice: Codes | None = None
+    context: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Speaker:
         utterances = [Utterance(one) if isinstance(one, str) else one for one in asked]
         requests = [
             Request(
-                tts_prompt(self.tokens, one.text, one.instruction, one.voice),
+                tts_prompt(self.tokens, one.text, one.instruction, one.voice, one.context),
                 tts_constraint(self.tokens, one.text),
                 sampling,
                 seed,

@@ -38,9 +38,14 @@ def realtime_prompt(
         if isinstance(turn, Heard):
             prompt += [tokens.user, *[tokens.audio] * turn.embeddings]
         else:
-            role = tokens.user if turn.role == "user" else tokens.assistant
-            prompt += [role, *tokens.text_ids(speakable(turn.text))]
+            prompt += said_ids(tokens, turn)
     return [*prompt, tokens.assistant]
+
+
+def said_ids(tokens: TokenMap, turn: Said) -> list[int]:
+    """A turn that is text: the mark of its role, and the text."""
+    role = tokens.user if turn.role == "user" else tokens.assistant
+    return [role, *tokens.text_ids(speakable(turn.text))]
 
 
 def reasoning(tokens: TokenMap, thought: str) -> list[int]:

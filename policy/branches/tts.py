@@ -1,9 +1,12 @@
 """tts: text, instruction and reference voice in, speech out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from trivox.policy.branches.constraint import AudioConstraint, Constraint, GivenWords
+from trivox.policy.branches.realtime import Said, said_ids
 from trivox.policy.branches.speech import chunk_ids, chunks_of
 from trivox.policy.text import speakable
 from trivox.policy.vocabulary import TokenMap
@@ -17,17 +20,21 @@ def tts_prompt(
     text: str,
     instruction: str = "",
     voice: npt.NDArray[np.int32] | None = None,
+    context: Sequence[Said] = (),
 ) -> list[int]:
-    """`<|tts|> [<|voice|> codes] [<|instruction|> words] <|text|> text <|speech|>`.
+    """`<|tts|> [<|voice|> codes] [<|instruction|> words] [turns of the context] <|text|> text <|speech|>`.
 
-    text and instruction as `speakable` writes them; voice: codes int32 [n, Q] of a reference clip, of which the
-    first 20 frames are used. Raises UnspeakableText.
+    context: what was said before, `<|user|> text` or `<|assistant|> text` each; text and instruction as
+    `speakable` writes them; voice: codes int32 [n, Q] of a reference clip, of which the first 20 frames are used.
+    Raises UnspeakableText.
     """
     prompt = [tokens.tts]
     if voice is not None:
         prompt += [tokens.voice, *tokens.audio_ids(voice[:REFERENCE_FRAMES])]
     if instruction:
         prompt += [tokens.instruction, *tokens.text_ids(speakable(instruction))]
+    for turn in context:
+        prompt += said_ids(tokens, turn)
     return [*prompt, tokens.text, *tokens.text_ids(speakable(text)), tokens.speech]
 
 
