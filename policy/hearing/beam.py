@@ -120,7 +120,7 @@ class _Stepper:
             self.cache.batch_select_indices(parents.to(device))
         length = self.seen + ids.shape[1]
         positions = torch.arange(self.seen, length, device=device).expand(len(ids), -1)
-        logits = self.model(
+        logits: Tensor = self.model(
             input_ids=ids.to(device),
             attention_mask=torch.ones(len(ids), length, dtype=torch.long, device=device),
             position_ids=positions,
@@ -130,7 +130,7 @@ class _Stepper:
             **self.audio,
         ).logits[:, -1]
         self.seen, self.audio = length, {}
-        return logits.cpu().double()
+        return logits.to("cpu", torch.float64)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ class _Search:
 
     def grow(self, logits: Tensor) -> tuple[Tensor, Tensor] | None:
         """From logits [live, V] to the next live beams: their last tokens and parents [B]; None at the end."""
-        live, parents = [], []
+        live: list[_Beam] = []
+        parents: list[int] = []
         for rank, (logprob, parent, token) in enumerate(self._extensions(logits)):
             beam = self._extended(self.live[parent], token, logprob)
             if token == self.eos:
