@@ -7,6 +7,7 @@ somewhere in the reply) and `forbidden` (phrases never said, between semicolons)
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from trivox.platform.personas.registry import reference
 from trivox.platform.records import Persona
@@ -45,6 +46,12 @@ class Verdict:
     def failures(self) -> tuple[Result, ...]:
         return tuple(result for result in self.results if not result.passed)
 
+    def to_json(self) -> dict[str, Any]:
+        rules = [
+            {"rule": r.rule.value, "phrase": r.phrase, "passed": r.passed} for r in self.results
+        ]
+        return {"persona": self.persona, "passed": self.passed, "rules": rules}
+
 
 def in_character(persona: Persona, reply_text: str, language: str = "en") -> Verdict:
     """Checks the words of a reply, after the normaliser of the language (BCP-47)."""
@@ -60,6 +67,13 @@ def in_character(persona: Persona, reply_text: str, language: str = "en") -> Ver
 def verdicts(replies: Sequence[tuple[Persona, str]], language: str = "en") -> list[Verdict]:
     """in_character for each (persona, reply), in their order."""
     return [in_character(persona, text, language) for persona, text in replies]
+
+
+def counted(given: Sequence[Verdict]) -> dict[str, int]:
+    """How many replies passed, did not, and were not checked for want of a rule."""
+    outcomes = {"in_character": True, "out_of_character": False, "without_rules": None}
+    passed = [verdict.passed for verdict in given]
+    return {name: passed.count(outcome) for name, outcome in outcomes.items()}
 
 
 def _phrases(traits: Mapping[str, str], rule: Rule) -> list[str]:

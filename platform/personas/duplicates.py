@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from trivox.platform.errors import UsageError
+from trivox.platform.personas import THRESHOLD
 from trivox.platform.personas.registry import reference
 from trivox.platform.records import Persona, Rubric
 
-THRESHOLD = 0.8
-"""Similarity from which two count as near-duplicates."""
 WORDS = 3
 """Length of a shingle in words."""
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trivox.platform.errors import BadImport, NotFound, UsageError
+from trivox.platform.personas.files import json_lines, read_text
 from trivox.platform.personas.registry import (
     add,
     every,
@@ -81,12 +82,7 @@ def read(path: Path) -> list[Placed]:
     """The entries of a .toml or .jsonl file; raises BadImport that names file, line and field."""
     if path.suffix not in (".toml", ".jsonl"):
         raise BadImport(f"{path}: personas are read from .toml and .jsonl files")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadImport(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise BadImport(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    text = read_text(path)
     found = list(_of_toml(path, text) if path.suffix == ".toml" else _of_lines(path, text))
     if not found:
         raise BadImport(f"{path}: no [[persona]] and no [[rubric]] is in it")
@@ -140,8 +136,7 @@ def _record(project: str, entry: Entry) -> Persona | Rubric:
 
 def _register(ws: Workspace, entry: Entry) -> Persona | Rubric:
     if entry.version is not None:
-        record = _record(ws.project, entry)
-        return add(ws, record) if isinstance(record, Persona) else add(ws, record)
+        return add(ws, _record(ws.project, entry))
     if isinstance(entry, PersonaEntry):
         return revise_persona(ws, entry.name, entry.description, entry.traits, entry.parents)
     return revise_rubric(ws, entry.name, _criteria(entry), _metrics(entry))
@@ -156,16 +151,7 @@ def _metrics(entry: RubricEntry) -> dict[str, tuple[str, str]]:
 
 
 def _of_lines(path: Path, text: str) -> Iterator[Placed]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            raw = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadImport(f"{where}: not JSON: {error.msg} at column {error.colno}") from None
-        if not isinstance(raw, dict):
-            raise BadImport(f"{where}: an object is expected, not {type(raw).__name__}")
+    for where, raw in json_lines(path, text):
         kind = raw.pop("kind", None)
         if not isinstance(kind, str) or kind not in _KINDS:
             raise BadImport(f"{where}: kind: {kind!r} is neither 'persona' nor 'rubric'")

@@ -4,9 +4,11 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trivox.platform.errors import UsageError
-from trivox.platform.personas.duplicates import THRESHOLD, similar_to
+from trivox.platform.personas import THRESHOLD
+from trivox.platform.personas.duplicates import similar_to
 from trivox.platform.personas.registry import persona_of, reference
 from trivox.platform.records import Persona
 
@@ -23,6 +25,10 @@ class Recombined:
     persona: Persona
     sources: Mapping[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        named = {"persona": reference(self.persona), "traits": self.persona.traits}
+        return {**named, "sources": dict(self.sources)}
+
 
 @dataclass(frozen=True)
 class Expansion:
@@ -31,6 +37,11 @@ class Expansion:
     made: tuple[Recombined, ...]
     wanted: int
     refused: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        made = [new.to_json() for new in self.made]
+        counts = {"wanted": self.wanted, "made": len(made), "refused": dict(self.refused)}
+        return {"personas": made, **counts}
 
 
 def expand(

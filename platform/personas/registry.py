@@ -12,7 +12,7 @@ from trivox.platform.records import Persona, Rubric
 from trivox.platform.store import Workspace
 from trivox.platform.text.normalise import normaliser_for
 
-Versioned = TypeVar("Versioned", Persona, Rubric)
+Versioned = TypeVar("Versioned", bound=Persona | Rubric)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SUM_TOLERANCE = 1e-6
 METRICS = ("wer", "cer")

@@ -17,9 +17,7 @@ NANO = [
     )
 ]
 GENERAL = [
-    persona_of(
-        "default", name, f"{name} at large", {t: f"{name} {t}" for t in TRAITS}
-    )
+    persona_of("default", name, f"{name} at large", {t: f"{name} {t}" for t in TRAITS})
     for name in ("rose", "max")
 ]
 
