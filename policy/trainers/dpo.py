@@ -1,6 +1,5 @@
 """Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +7,24 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import PrinterCallback, TrainerCallback, set_seed
+from transformers import PrinterCallback, set_seed
 
-from trivox.platform.errors import ConfigError, WorkError
+from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
-
-# TRL asks a hub about its version at every start unless told not to.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+from trivox.policy.trainers.common import (
+    TrainedAdapter as TrainedAdapter,
+)
+from trivox.policy.trainers.common import (
+    check_finite,
+    lora_config,
+    numbers,
+    quiet_arguments,
+    started,
+    step_callback,
+)
 
 
 class DPOSettings(BaseModel):
@@ -54,16 +59,6 @@ class TokenPair:
     rejected: list[int]
 
 
-@dataclass(frozen=True)
-class TrainedAdapter:
-    """folder holds a peft adapter; weights_hash is of its safetensors; metrics: one dict per logged step."""
-
-    folder: Path
-    weights_hash: str
-    steps: int
-    metrics: list[dict[str, float]]
-
-
 def train_dpo(
     backbone_folder: Path,
     pairs: Sequence[TokenPair],
@@ -90,10 +85,10 @@ def train_dpo(
     with without_renaming_notices():
         trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
         result = trainer.train()
-    _check_finite(result.training_loss, trainer.model)
+    check_finite("DPO", result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
-    metrics = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
+    metrics = [numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
     weights = sha256_file(folder / ADAPTER_WEIGHTS)
     return TrainedAdapter(folder, weights, trainer.state.global_step, metrics)
 
@@ -106,14 +101,6 @@ def _check(pairs: Sequence[TokenPair]) -> None:
     for index, pair in enumerate(pairs):
         if pair.chosen == pair.rejected:
             raise ConfigError(f"DPO: pair {index} has the same tokens as chosen and as rejected")
-
-
-def _check_finite(loss: float, model: torch.nn.Module) -> None:
-    if not torch.isfinite(torch.tensor(loss)):
-        raise WorkError(f"DPO: the loss became {loss}: lower the learning rate")
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and not bool(weight.isfinite().all()):
-            raise WorkError(f"DPO: weight {name} is not finite: lower the learning rate")
 
 
 def _trainer(
@@ -132,7 +119,7 @@ def _trainer(
     losses = {"sigmoid": 1.0} | ({"sft": settings.sft_weight} if settings.sft_weight else {})
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)
     arguments = DPOConfig(
-        output_dir=str(folder),
+        **quiet_arguments(folder, seed),
         beta=settings.beta,
         loss_type=list(losses),
         loss_weights=list(losses.values()),
@@ -140,27 +127,20 @@ def _trainer(
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         warmup_steps=int(settings.warmup_share * steps),
-        lr_scheduler_type="cosine",
         max_length=None,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would put an average in the place of a loss that is not finite
         save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
         activation_checkpointing=False,
-        seed=seed,
-        data_seed=seed,
     )
     trainer = _pretokenised_trainer()(
-        model=_start(backbone, start),
+        model=started(backbone.lm, start),
         args=arguments,
         data_collator=_collator(backbone.tokens.pad, carried_ids),
         train_dataset=_rows(pairs),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
-        peft_config=_lora(settings) if start is None else None,
-        callbacks=[_step_callback(on_step)],
+        peft_config=None
+        if start
+        else lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha),
+        callbacks=[step_callback(on_step)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer
@@ -179,12 +159,6 @@ def _collator(pad: int, carried_ids: Sequence[int]) -> Any:
             return batch
 
     return ChosenTokensCollator(pad_token_id=pad)
-
-
-def _start(backbone: Backbone, adapter: Path | None) -> Any:
-    if adapter is None:
-        return backbone.lm
-    return PeftModel.from_pretrained(backbone.lm, adapter, is_trainable=True)
 
 
 def _pretokenised_trainer() -> type:
@@ -206,25 +180,3 @@ def _rows(pairs: Sequence[TokenPair]) -> Dataset:
             "rejected_ids": [pair.rejected for pair in pairs],
         }
     )
-
-
-def _lora(settings: DPOSettings) -> LoraConfig:
-    return LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
-def _step_callback(on_step: Callable[[int, int], None]) -> TrainerCallback:
-    class Report(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            on_step(state.global_step, state.max_steps)
-
-    return Report()
-
-
-def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}

@@ -1,0 +1,105 @@
+"""What all trainers share: LoRA on the language model alone, results, checks, and the seams to transformers."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel
+from transformers import PreTrainedModel, TrainerCallback
+
+from trivox.platform.errors import WorkError
+from trivox.policy.modeling import TrivoxForCausalLM
+
+# TRL asks a hub about its version at every start unless told not to.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+ADAPTER = "adapter"
+"""The audio adapter's name in TrivoxModel, by which peft finds it."""
+TOKEN_MODULES = ("embed_tokens", "lm_head")
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """folder holds a peft adapter, or a whole backbone after full fine-tuning; weights_hash is of its safetensors;
+    metrics: one dict per logged step."""
+
+    folder: Path
+    weights_hash: str
+    steps: int
+    metrics: list[dict[str, float]]
+
+
+def lora_config(
+    lm: PreTrainedModel, rank: int, alpha: int, whole: Sequence[str] = ()
+) -> LoraConfig:
+    """LoRA on every linear layer of the language model, none on encoder or audio adapter; whole: modules that are
+    trained and saved in full beside it."""
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules=_linear_layers(lm),
+        modules_to_save=list(whole) or None,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _linear_layers(lm: PreTrainedModel) -> str:
+    """What peft calls them: a pattern that holds whether or not the backbone is loaded with its encoder."""
+    if not isinstance(lm, TrivoxForCausalLM):
+        return "all-linear"
+    modules = lm.model.language_model.named_modules()
+    last = {name.rsplit(".", 1)[-1] for name, one in modules if isinstance(one, torch.nn.Linear)}
+    return rf"model\.language_model\..*\.({'|'.join(sorted(last))})"
+
+
+def started(lm: PreTrainedModel, adapter: Path | None) -> Any:
+    """The model that is trained on: with the adapter, trainable, or as it is."""
+    if adapter is None:
+        return lm
+    return PeftModel.from_pretrained(lm, adapter, is_trainable=True)
+
+
+def check_finite(trainer: str, loss: float, model: torch.nn.Module) -> None:
+    """Raises WorkError for a loss or a trained weight that is not finite."""
+    if not torch.isfinite(torch.tensor(loss)):
+        raise WorkError(f"{trainer}: the loss became {loss}: lower the learning rate")
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not bool(weight.isfinite().all()):
+            raise WorkError(f"{trainer}: weight {name} is not finite: lower the learning rate")
+
+
+def step_callback(on_step: Callable[[int, int], None]) -> TrainerCallback:
+    """Calls on_step with the steps done and their total."""
+
+    class Report(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            on_step(state.global_step, state.max_steps)
+
+    return Report()
+
+
+def numbers(entry: dict[str, Any]) -> dict[str, float]:
+    """The figures of a log entry."""
+    return {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
+
+
+def quiet_arguments(folder: Path, seed: int) -> dict[str, Any]:
+    """Arguments of transformers' trainers that are the same for all: every step logged, nothing printed."""
+    return {
+        "output_dir": str(folder),
+        "logging_steps": 1,
+        # It would put an average in the place of a loss that is not finite.
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
+        "lr_scheduler_type": "cosine",
+        "seed": seed,
+        "data_seed": seed,
+    }
