@@ -54,7 +54,23 @@ def transcribe(
 
 @tts.command()
 def say(
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help='What to say; "turn on (slow) the light" is slow from there on. Known: slow, fast, low, high, '
+            "soft, loud, pause."
+        ),
+    ],
+    voice: Annotated[
+        str, typer.Option(help="Name of a voice, or an audio file to speak like.")
+    ] = "",
+    instruction: Annotated[
+        str, typer.Option(help='How to say all of it, such as "slow high".')
+    ] = "",
+    context: Annotated[
+        Path | None,
+        typer.Option(help="Text file of what was said before: one turn a line, `user: text`."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="WAV file to write.")] = Path("speech.wav"),
     policy: PolicyOption = "nano",
     seed: Annotated[int, typer.Option(help="Another seed is another take.")] = 0,
@@ -71,16 +87,19 @@ def say(
     """
     from dataclasses import replace
 
+    from trivox.pipelines.speaking import read_context, utterance
     from trivox.platform.audio.io import write_wav
     from trivox.platform.errors import WorkError
-    from trivox.policy.resident import TTS_SAMPLING
+    from trivox.policy.speaker import TTS_SAMPLING
 
     resident, version, adapter = load_policy(workspace, policy)
     sampling = (
         TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
     )
+    before = read_context(context) if context else ()
+    asked = utterance(resident.backbone, text, instruction, voice, before)
     with resident.using(adapter) as speaker:
-        speech = speaker.speak_verified([text], [seed], sampling, takes)[0]
+        speech = speaker.speak_verified([asked], [seed], sampling, takes)[0]
     if len(speech.samples) == 0:
         raise WorkError(f"policy {version.name} said nothing for {text!r}: try another --seed")
     rate = resident.backbone.codec.spec.sample_rate
