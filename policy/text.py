@@ -9,7 +9,8 @@ _APOSTROPHES = str.maketrans({"’": "'", "‘": "'"})
 
 
 def speakable(text: str) -> str:
-    """Lower case, punctuation but parentheses to spaces, accents kept; whether the rest is in the alphabet is not judged here."""
+    """Lower case, punctuation but parentheses to spaces, accents kept; whether the rest is in the alphabet is not
+    judged here."""
     folded = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
     return " ".join(_DROPPED.sub(" ", folded).split())
 

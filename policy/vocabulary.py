@@ -105,6 +105,13 @@ class TokenMap:
             return [self.characters[" "]]
         return self._tokenizer_ids
 
+    def given_ids(self) -> list[int]:
+        """Text that tts completions hold without the model having chosen it: all but the space, with which it goes
+        on to the next word."""
+        if self.carries == "none" or self.text_by == "tokenizer":
+            return []
+        return [index for letter, index in self.characters.items() if letter != " "]
+
     def audio_ids(self, codes: npt.NDArray[np.int32]) -> list[int]:
         """int32 [n_frames, Q] -> ids in the map's layout."""
         ids = flatten(codes, self.codebook_sizes, self.layout) + self.audio_offsets[0]

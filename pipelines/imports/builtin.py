@@ -1,16 +1,18 @@
 """Prompts that need no source: sentences of the domain that trivox-nano knows."""
 
-import itertools
 import random
-import string
 
 from trivox.pipelines.imports.publish import add_set
+from trivox.pipelines.nano.clips import plan
+from trivox.pipelines.nano.domain import request, split_of
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.pipelines.nano.sentences import SLOTS, TEMPLATES, sentences
 from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import derived_id, derived_seed
 from trivox.platform.records import Branch, Prompt, PromptItem, PromptSet, Split
 from trivox.platform.store import Workspace
+
+TRIES = 400
+"""Draws for each new sentence before the domain counts as exhausted."""
 
 
 def builtin_prompts(
@@ -28,51 +30,40 @@ def builtin_prompts(
     """
     if train < 0 or test < 0 or train + test < 1:
         raise ConfigError(f"{train} train and {test} test prompts: ask for at least one in all")
-    texts = _new_sentences(train + test, seed, recipe or NanoRecipe())
-    prompts = [Prompt.of(Branch.TTS, ("en-US",), text=text) for text in texts]
+    recipe = recipe or NanoRecipe()
+    texts = [
+        *((text, Split.TRAIN) for text in _new_sentences(train, Split.TRAIN, seed, recipe)),
+        *((text, Split.TEST) for text in _new_sentences(test, Split.TEST, seed, recipe)),
+    ]
+    prompts = [Prompt.of(Branch.TTS, ("en-US",), text=text) for text, _ in texts]
     items = [
         PromptItem(
             prompt=prompt.id,
-            split=Split.TRAIN if index < train else Split.TEST,
+            split=split,
             group=derived_id("gr", prompt.text),
             licence="Apache-2.0",
             source=f"trivox:nano-domain:seed={seed}",
         )
-        for index, prompt in enumerate(prompts)
+        for prompt, (_, split) in zip(prompts, texts, strict=True)
     ]
     with workspace.records.transaction():
         workspace.records.add(*prompts)
         return add_set(workspace, name, items)[0]
 
 
-def _new_sentences(count: int, seed: int, recipe: NanoRecipe) -> list[str]:
-    """count sentences that the recipe's corpus lacks, in a random order fixed by the seed.
-
-    Templates are drawn evenly while they last: most of what is left is of the few largest.
-    """
-    known = recipe.train_sentences + recipe.validation_sentences + recipe.test_sentences
-    corpus = set(sentences(known, recipe.seed))
-    left = [[text for text in _expand(template) if text not in corpus] for template in TEMPLATES]
-    if count > (there := sum(map(len, left))):
-        raise ConfigError(f"{count} prompts: the domain has {there} that are new to the model")
-    rng = random.Random(derived_seed("builtin-prompts", seed))
-    for texts in left:
-        rng.shuffle(texts)
-    chosen: list[str] = []
-    while len(chosen) < count:
-        chosen.append(rng.choice([texts for texts in left if texts]).pop())
-    return chosen
-
-
-def _expand(template: str) -> list[str]:
-    """Every sentence of a template; a slot with a digit at its end differs from the slot without."""
-    names = [name for _, name, _, _ in string.Formatter().parse(template) if name]
-    fillings = (
-        dict(zip(names, values, strict=True))
-        for values in itertools.product(*(SLOTS[name.rstrip("2")] for name in names))
+def _new_sentences(count: int, split: Split, seed: int, recipe: NanoRecipe) -> list[str]:
+    """count requests of a split that the recipe's corpus lacks, in a random order fixed by the seed."""
+    corpus = {clip.text for clip in plan(recipe, split)}
+    rng = random.Random(derived_seed("builtin-prompts", split, seed))
+    chosen: dict[str, None] = {}
+    for _ in range(TRIES * max(1, count)):
+        if len(chosen) == count:
+            return list(chosen)
+        text = request(rng).text
+        if split_of(text) is split and text not in corpus:
+            chosen.setdefault(text)
+    if len(chosen) == count:
+        return list(chosen)
+    raise ConfigError(
+        f"{count} {split} prompts: the domain gave {len(chosen)} that are new to the model: ask for fewer"
     )
-    return [
-        template.format(**filling)
-        for filling in fillings
-        if all(filling[name] != filling.get(f"{name}2") for name in names)
-    ]

@@ -13,7 +13,7 @@ LEAD = 2
 
 
 def word_frames(logprobs: Float, text: str) -> list[int]:
-    """Frames (25 Hz) of each word of text, T in all: log-probs of letters float [T, 29] -> counts, each at least 1.
+    """Frames (25 Hz) of each word of text, T in all, each at least 1; logprobs: of letters, float [T, 29].
 
     A word begins where the letters before it have died away; silence before a word belongs to the word.
     Raises ValueError for fewer frames than letters need.

@@ -1,4 +1,4 @@
-"""Training rows of the language model: the clips of the corpus as prompts and completions of the three branches."""
+"""Training rows of the language model: clips of the corpus as prompts and completions of the three branches."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -6,16 +6,22 @@ from pathlib import Path
 
 from trivox.platform.errors import NotFound
 from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
+from trivox.policy.processing import NanoFeatureExtractor
+
+PARTS = ("encoder", "codec", "lm")
 
 
 def export(folder: Path, checkpoint: Path) -> int:
-    """Copy language model, tokenizer, token map and codec of a trained recipe; returns their size in bytes.
+    """Copy backbone, tokenizer, token map, feature extractor, the encoder's letters and codec of a trained recipe;
+    returns their size in bytes.
 
     Replaces the files of checkpoint that it writes and leaves others (a model card) alone. Raises NotFound.
     """
-    for part in ("lm", "codec"):
+    for part in PARTS:
         if not (folder / part / WEIGHTS_FILE).exists():
             raise NotFound(f"{folder}: {part} is not trained yet: trivox nano train --part {part}")
+    NanoFeatureExtractor().save_pretrained(folder / "lm")
+    shutil.copyfile(folder / "encoder" / "letters.pt", folder / "lm" / "letters.pt")
     written = 0
     for source, target in (
         (folder / "lm", checkpoint),

@@ -42,7 +42,7 @@ class NanoRecipe(BaseModel):
     encoder_learning_rate: float = 2e-3
     encoder_dropout: float = 0.1
 
-    codec_steps: int = Field(7000, ge=1)
+    codec_steps: int = Field(5000, ge=1)
     codec_batch: int = Field(8, ge=1)
     codec_segment_frames: int = Field(20, ge=4)
     """Length of a training segment in frames of 40 ms."""

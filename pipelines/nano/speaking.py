@@ -39,10 +39,15 @@ def speak_corpus(recipe: NanoRecipe, folder: Path) -> None:
 
     Raises ConfigError when folder holds the corpus of another recipe; MissingModel without a teacher.
     """
-    _claim(recipe, folder)
     for split in Split:
-        if not is_complete(folder / split):
-            _speak_split(recipe, folder / split, plan(recipe, split))
+        speak_split(recipe, folder, split)
+
+
+def speak_split(recipe: NanoRecipe, folder: Path, split: Split) -> None:
+    """Speech of one split under folder, unless it is there; raises as `speak_corpus` does."""
+    _claim(recipe, folder)
+    if not is_complete(folder / split):
+        _speak_clips(recipe, folder / split, plan(recipe, split))
 
 
 def _claim(recipe: NanoRecipe, folder: Path) -> None:
@@ -58,7 +63,7 @@ def _claim(recipe: NanoRecipe, folder: Path) -> None:
     note.write_text(json.dumps(wanted))
 
 
-def _speak_split(recipe: NanoRecipe, folder: Path, clips: list[Clip]) -> None:
+def _speak_clips(recipe: NanoRecipe, folder: Path, clips: list[Clip]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shards = [
         (folder / f"shard-{begin:06d}.npz", clips[begin : begin + SHARD])

@@ -1,4 +1,4 @@
-"""`trivox nano train --part encoder`: the audio encoder learns to spell what it hears (CTC, Graves et al. 2006)."""
+"""`trivox nano train --part encoder`: the audio encoder learns to spell (CTC, Graves et al. 2006)."""
 
 import math
 from pathlib import Path

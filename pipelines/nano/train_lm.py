@@ -37,7 +37,8 @@ def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
     )
     examples = Examples(recipe, folder, tokens)
     _train(recipe, model, examples, folder / "lm.checkpoint.pt")
-    model.eval().save_pretrained(folder / "lm")
+    model.eval()  # type: ignore[no-untyped-call]
+    model.save_pretrained(folder / "lm")
     nano_tokenizer(tokens).save_pretrained(folder / "lm")
     tokens.save(folder / "lm")
     return folder / "lm"
@@ -111,12 +112,13 @@ def _embedded(
 ) -> Tensor:
     """Embeddings [B, L, H] with the adapter's in the placeholders: the encoder is frozen, so what it hears was
     computed once."""
-    embedded = model.get_input_embeddings()(ids)
+    embedded: Tensor = model.get_input_embeddings()(ids)
     heard = [examples.takes[take][clip] for row in rows for clip, take in row.heard]
     if not heard:
         return embedded
     frames = torch.nn.utils.rnn.pad_sequence(heard, batch_first=True).float()
     counts = [len(clip) for clip in heard]
+    assert model.model.adapter is not None
     clips = model.model.adapter(stack_frames(frames, counts, ADAPTER_STACK))
     real = torch.cat(
         [clip[: -(-count // ADAPTER_STACK)] for clip, count in zip(clips, counts, strict=True)]

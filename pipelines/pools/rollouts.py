@@ -12,8 +12,9 @@ from trivox.platform.records import (
     Sampling,
 )
 from trivox.platform.store import Workspace
-from trivox.policy.branches import tts_segments
-from trivox.policy.resident import ResidentPolicy, Speech
+from trivox.policy.branches.speech import speech_segments
+from trivox.policy.resident import ResidentPolicy
+from trivox.policy.speaker import Speech
 
 SYNTHETIC = "synthetic speech of a Trivox policy"
 
@@ -90,7 +91,7 @@ class RolloutWorker(PoolWorker):
             engine="in-process",
             dtype="float32",
             tokens=tuple(said.tokens),
-            segments=tts_segments(backbone.tokens, said.tokens),
+            segments=speech_segments(backbone.tokens, said.tokens, chosen_text=False),
             logprobs=tuple(said.logprobs),
             finish_reason=said.finish_reason,
             audio=audio.id if audio else None,

@@ -9,7 +9,7 @@ from trivox.annotation.simulated import SimulatedJudge
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Sampling
 from trivox.platform.scoring import check_families
-from trivox.policy.resident import TTS_SAMPLING
+from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
 from trivox.reward_models.registry import families
 

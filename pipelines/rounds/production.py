@@ -10,7 +10,7 @@ from trivox.pipelines.rounds.context import RoundContext
 from trivox.platform.errors import ConfigError, UnspeakableText
 from trivox.platform.hashing import derived_id, derived_seed
 from trivox.platform.records import PolicyVersion, Prompt, Rollout, Sampling, Score, ScorerRole
-from trivox.policy.branches import tts_prompt
+from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
 
 Part = TypeVar("Part")

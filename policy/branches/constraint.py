@@ -69,8 +69,8 @@ class _AudioState:
 
 
 class GivenWords:
-    """Speech of a text that is given: each chunk of text, then at least one frame of its audio, then the next chunk
-    or more frames as the model chooses; the end after the last."""
+    """Speech of a text that is given: each chunk of text, then at least one frame of its audio, then the next
+    chunk or more frames as the model chooses; the end after the last."""
 
     def __init__(self, tokens: TokenMap, chunks: list[list[int]]) -> None:
         self.chunks, self.books = chunks, _books(tokens)

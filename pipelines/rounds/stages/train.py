@@ -15,7 +15,7 @@ from trivox.platform.records import (
     Stage,
 )
 from trivox.platform.registry import register
-from trivox.policy.branches import tts_prompt
+from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.trainers.dpo import TokenPair, TrainedAdapter, train_dpo
 from trivox.policy.vocabulary import TokenMap
 
@@ -70,7 +70,7 @@ def _train(
             folder,
             ctx.round.seed,
             start=ctx.adapter_folder(ctx.policy),
-            carried_ids=list(tokens.characters.values()),
+            carried_ids=tokens.given_ids(),
             on_step=lambda done, total: shown.update(task, completed=done, total=total),
         )
 

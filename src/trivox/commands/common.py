@@ -42,6 +42,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(_plain(value), ensure_ascii=False, default=str))
 
 
+def print_figures(figures: dict[str, Any], prefix: str = "") -> None:
+    """One figure a line; those of a part after its name and a dot."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print_figures(value, f"{prefix}{name}.")
+        else:
+            shown = f"{value:.4f}" if isinstance(value, float) else value
+            typer.echo(f"{prefix + name:<40} {shown}")
+
+
 def print_rows(
     key: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str, json: bool
 ) -> None:

