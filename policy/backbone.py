@@ -16,7 +16,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.hashing import content_hash, sha256_file, sha256_files
-from trivox.policy.codec import Codec, NanoCodec
+from trivox.policy.codec import Codec, codec_folder_hash, load_codec
+from trivox.policy.codec.layouts import FLAT, check_sequential
 from trivox.policy.encoder.nano import NanoEncoderConfig
 from trivox.policy.modeling import TrivoxConfig, TrivoxForCausalLM, default_dtype, embeddings_for
 from trivox.policy.processing import NanoFeatureExtractor, features_of
@@ -60,7 +61,8 @@ class Backbone:
         """A folder of a plain causal LM, which does not hear, or of a TrivoxForCausalLM; encoder=False leaves out
         the encoder and adapter of the latter, which tts does not need.
 
-        Raises NotFound, naming the missing file; ConfigError for an LM and a token map that do not fit together.
+        Raises NotFound, naming the missing file; ConfigError for an LM and a token map that do not fit together;
+        UnsupportedLayout; MissingModel for a codec that is named by its hub id and cannot be had.
         """
         _check_files(folder)
         # transformers draws a bar for each load; Trivox draws its own where the wait is worth one.
@@ -73,7 +75,7 @@ class Backbone:
             folder,
             lm,
             tokens,
-            NanoCodec.load(folder / CODEC_FOLDER),
+            load_codec(folder / CODEC_FOLDER),
             sha256_files([folder / TOKEN_MAP_FILE, folder / "tokenizer.json"]),
             _load_extractor(folder, lm),
         )
@@ -126,14 +128,7 @@ def _check_files(folder: Path) -> None:
     for needed in _NEEDED:
         if not (folder / needed).exists():
             raise NotFound(f"backbone {folder}: {needed} is missing: give a folder that has it")
-    _codec_weights(folder)
-
-
-def _codec_weights(folder: Path) -> list[Path]:
-    path = f"{CODEC_FOLDER}/{WEIGHTS_FILE}"
-    if not (folder / path).exists():
-        raise NotFound(f"backbone {folder}: {path} is missing: give a folder that has it")
-    return [folder / path]
+    codec_folder_hash(folder / CODEC_FOLDER)
 
 
 def _load_lm(folder: Path, encoder: bool) -> PreTrainedModel:
@@ -159,6 +154,12 @@ def _check_fit(folder: Path, lm: PreTrainedModel, tokens: TokenMap) -> None:
         raise ConfigError(
             f"backbone {folder}: its model has {rows} tokens and its token map {tokens.vocab_size}: "
             "write the token map for this model"
+        )
+    check_sequential(tokens.layout)
+    if tokens.carries == "words" and tokens.layout != FLAT:
+        raise ConfigError(
+            f"backbone {folder}: its token map has speech word by word in the layout {tokens.layout!r}: only "
+            f"{FLAT!r} can be cut between words: write carries = none"
         )
     placeholder = getattr(lm.config, "audio_token_id", tokens.audio)
     if placeholder != tokens.audio:
@@ -209,5 +210,5 @@ def without_renaming_notices() -> Iterator[None]:
 
 def backbone_hash(folder: Path) -> str:
     """sha256 over the weights of language model and codec."""
-    files = [*weight_files(folder), *_codec_weights(folder)]
-    return content_hash([sha256_file(path) for path in files])
+    codec = codec_folder_hash(folder / CODEC_FOLDER)
+    return content_hash([*map(sha256_file, weight_files(folder)), codec])

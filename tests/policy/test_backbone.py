@@ -1,13 +1,18 @@
 """A backbone folder: what must be in it, and what its hashes depend on."""
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from trivox.platform.errors import NotFound
+from trivox.platform.errors import BrokenAudio, ConfigError, NotFound
 from trivox.policy.backbone import Backbone, backbone_hash, locate
+from trivox.policy.modeling import TrivoxForCausalLM
+from trivox.policy.vocabulary import TokenMap
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def copy(backbone_folder: Path, tmp_path: Path) -> Path:
 )
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
-    with pytest.raises(NotFound, match=f"{name} is missing"):
+    with pytest.raises(NotFound, match=name.replace("/", r"\S*\W+") + " is missing"):
         Backbone.load(copy)
 
 
@@ -66,3 +71,73 @@ def test_no_dropout_in_training_mode_either(backbone: Backbone) -> None:
     with torch.no_grad():
         expected = backbone.lm(ids).logits
         assert torch.equal(backbone.lm.train()(ids).logits, expected)
+
+
+def test_a_backbone_that_hears(hearing: Backbone) -> None:
+    assert isinstance(hearing.lm, TrivoxForCausalLM) and hearing.hears
+    assert (hearing.hearing_rate, hearing.position_limit) == (16_000, 128)
+    features = hearing.features(np.ones(16_000, np.float32))
+    assert features.shape == (100, 64) and features.dtype == np.float32
+    assert hearing.embeddings(features) == 13
+    with pytest.raises(BrokenAudio, match="at least 1 sample"):
+        hearing.features(np.zeros(0, np.float32))
+
+
+def test_a_backbone_that_does_not(hearing_folder: Path, backbone: Backbone) -> None:
+    """A plain LM, and a hearing one loaded without its encoder."""
+    deaf = Backbone.load(hearing_folder, encoder=False)
+    for one in (deaf, backbone):
+        assert not one.hears
+        with pytest.raises(ConfigError, match="does not hear"):
+            one.features(np.ones(16_000, np.float32))
+        with pytest.raises(ConfigError, match="no audio encoder"):
+            one.embeddings(np.ones((1, 64), np.float32))
+
+
+def test_features_of_nano_need_no_settings(hearing_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(hearing_folder, tmp_path / "copy"))
+    (copy / "processor_config.json").unlink()
+    assert Backbone.load(copy).hearing_rate == 16_000
+
+
+def test_sharded_weights(backbone_folder: Path, backbone: Backbone, copy: Path) -> None:
+    """The same logits from several files; each file counts in the hash, and none may be missing."""
+    (copy / "model.safetensors").unlink()
+    backbone.lm.save_pretrained(copy, max_shard_size="20KB")
+    index = json.loads((copy / "model.safetensors.index.json").read_text())
+    shards = sorted(set(index["weight_map"].values()))
+    assert len(shards) > 1
+    ids = torch.tensor([[4, 6, 9, 10]])
+    assert torch.equal(Backbone.load(copy).lm(ids).logits, backbone.lm(ids).logits)
+    before = backbone_hash(copy)
+    (copy / shards[-1]).write_bytes((copy / shards[-1]).read_bytes() + b" ")
+    assert backbone_hash(copy) != before
+    (copy / shards[0]).unlink()
+    with pytest.raises(NotFound, match=f"{shards[0]} is missing"):
+        Backbone.load(copy)
+
+
+def test_a_model_that_does_not_fit_its_token_map(
+    hearing_folder: Path, tmp_path: Path, tokens: TokenMap
+) -> None:
+    copy = Path(shutil.copytree(hearing_folder, tmp_path / "copy"))
+    rows = tokens.vocab_size
+    dataclasses.replace(tokens, vocab_size=rows + 32).save(copy)
+    with pytest.raises(
+        ConfigError, match=f"its model has {rows} tokens and its token map {rows + 32}"
+    ):
+        Backbone.load(copy)
+    dataclasses.replace(tokens, audio=tokens.audio + 1).save(copy)
+    with pytest.raises(ConfigError, match="takes token 8 for audio and its token map 9"):
+        Backbone.load(copy)
+
+
+def test_threads(backbone_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for a small model; what torch had at first for a large one."""
+    found: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    monkeypatch.setattr("trivox.policy.backbone._THREADS", 7)
+    Backbone.load(backbone_folder)
+    monkeypatch.setattr("trivox.policy.backbone._SMALL", 1000)
+    Backbone.load(backbone_folder)
+    assert found == [1, 7]

@@ -7,16 +7,52 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from transformers import DynamicCache, LlamaForCausalLM
+from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
 
-from trivox.platform.errors import ConfigError
+from trivox.platform.errors import BrokenAudio, ConfigError
 from trivox.platform.records import FinishReason, Sampling
 from trivox.policy.backbone import Backbone
-from trivox.policy.branches import Constraint, asr_constraint, tts_constraint, tts_prompt
+from trivox.policy.branches.asr import asr_constraint, asr_prompt
+from trivox.policy.branches.constraint import AudioConstraint, Constraint
+from trivox.policy.branches.realtime import Heard, Said, realtime_constraint, realtime_prompt
+from trivox.policy.branches.tts import tts_constraint, tts_prompt
 from trivox.policy.engine import Generation, InProcessEngine, Request
+from trivox.policy.rows import Row, collate
 from trivox.policy.vocabulary import TokenMap
 
 TEXTS = ["a", "turn on", "it's dark in the room", "b c"]
+GREEDY = Sampling(temperature=0.0, max_tokens=16)
+
+
+class Everything:
+    """A constraint that allows the tokens of a mask bool [V] at each step, whatever was said."""
+
+    def __init__(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        self.mask = mask
+
+    def start(self) -> "Everything":
+        return self
+
+    def allowed(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return self.mask
+
+    def advance(self, token: int) -> None:
+        pass
+
+
+def endless_audio(tokens: TokenMap) -> AudioConstraint:
+    constraint = AudioConstraint(tokens)
+    constraint.between = constraint.books[0]
+    return constraint
+
+
+def masks_along(constraint: Constraint, completion: list[int]) -> list[torch.Tensor]:
+    """What the constraint allows at each step of the completion, bool [V]."""
+    state, masks = constraint.start(), []
+    for token in completion:
+        masks.append(torch.from_numpy(state.allowed().copy()))
+        state.advance(token)
+    return masks
 
 
 def engine_of(backbone: Backbone, slots: int = 16) -> InProcessEngine:
@@ -25,9 +61,8 @@ def engine_of(backbone: Backbone, slots: int = 16) -> InProcessEngine:
 
 def requests_of(tokens: TokenMap, sampling: Sampling, texts: list[str] = TEXTS) -> list[Request]:
     """Seeds 0, 1, …: prompts of different lengths, so that the batch is padded."""
-    constraint = tts_constraint(tokens)
     return [
-        Request(tts_prompt(tokens, text), constraint, sampling, seed)
+        Request(tts_prompt(tokens, text), AudioConstraint(tokens), sampling, seed)
         for seed, text in enumerate(texts)
     ]
 
@@ -36,31 +71,48 @@ def said(generations: list[Generation]) -> list[tuple[list[int], list[float], Fi
     return [(one.tokens, one.logprobs, one.finish_reason) for one in generations]
 
 
-def full_pass(
-    model: LlamaForCausalLM, request: Request, completion: list[int], temperature: float
-) -> list[float]:
-    """Log-probs of a completion by one forward pass without cache or padding, under the constraint."""
+def scores_of(model: PreTrainedModel, request: Request, completion: list[int]) -> torch.Tensor:
+    """float64 [n, V]: scores of each step of a completion by one forward pass without cache or padding, -inf where
+    the constraint forbids."""
+    row = Row(request.prompt, completion, [True] * len(completion), request.audio)
+    batch = collate([row], pad=0)
+    del batch["labels"]
     with torch.no_grad():
-        logits = model(torch.tensor([request.prompt + completion])).logits[0]
-    found = []
-    for step, token in enumerate(completion):
-        allowed = torch.from_numpy(request.constraint.allowed[step % request.constraint.period])
-        scores = logits[len(request.prompt) - 1 + step].double() / temperature
-        found.append(float(scores.masked_fill(~allowed, -torch.inf).log_softmax(0)[token]))
+        logits = model(**batch).logits[0, len(request.prompt) - 1 : -1].double()
+    return logits.masked_fill(~torch.stack(masks_along(request.constraint, completion)), -torch.inf)
+
+
+def full_pass(
+    model: PreTrainedModel, request: Request, completion: list[int], temperature: float
+) -> list[float]:
+    """Log-probs of the completion by one forward pass."""
+    logprobs = (scores_of(model, request, completion) / temperature).log_softmax(1)
+    found: list[float] = logprobs.gather(1, torch.tensor(completion)[:, None])[:, 0].tolist()
     return found
 
 
-@pytest.mark.parametrize("branch", [asr_constraint, tts_constraint])
-def test_greedy_is_what_transformers_generates(backbone: Backbone, branch: Any) -> None:
-    tokens, constraint = backbone.tokens, branch(backbone.tokens)
+@pytest.mark.parametrize("branch", ["asr", "tts", "realtime"])
+def test_greedy_is_what_transformers_generates(backbone: Backbone, branch: str) -> None:
+    tokens = backbone.tokens
     sampling = Sampling(temperature=0.0, max_tokens=12)
-    requests = [Request(tts_prompt(tokens, text), constraint, sampling, 0) for text in TEXTS]
+    constraints: dict[str, Any] = {
+        "asr": lambda text: asr_constraint(tokens),
+        "tts": lambda text: tts_constraint(tokens, text),
+        "realtime": lambda text: realtime_constraint(tokens, thinks=True),
+    }
+    requests = [
+        Request(tts_prompt(tokens, text), constraints[branch](text), sampling, 0) for text in TEXTS
+    ]
     for request, generation in zip(requests, engine_of(backbone).generate(requests), strict=True):
         begin = len(request.prompt)
 
-        def may_follow(_: int, ids: torch.Tensor, begin: int = begin) -> list[int]:
-            row = constraint.allowed[(len(ids) - begin) % constraint.period]
-            return np.flatnonzero(row).tolist()
+        def may_follow(
+            _: int, ids: torch.Tensor, begin: int = begin, request: Request = request
+        ) -> list[int]:
+            state = request.constraint.start()
+            for token in ids[begin:].tolist():
+                state.advance(token)
+            return np.flatnonzero(state.allowed()).tolist()
 
         ids = torch.tensor([request.prompt])
         theirs = backbone.lm.generate(
@@ -84,8 +136,8 @@ def test_logprobs_are_those_of_a_full_pass(backbone: Backbone, temperature: floa
 def test_samples_obey_the_constraint(backbone: Backbone) -> None:
     requests = requests_of(backbone.tokens, Sampling(2.0, max_tokens=30), TEXTS * 4)
     for request, generation in zip(requests, engine_of(backbone).generate(requests), strict=True):
-        for step, token in enumerate(generation.tokens):
-            assert request.constraint.allowed[step % 2, token]
+        masks = masks_along(request.constraint, generation.tokens)
+        assert all(mask[token] for mask, token in zip(masks, generation.tokens, strict=True))
 
 
 def test_same_requests_same_bits(backbone: Backbone) -> None:
@@ -115,8 +167,7 @@ def test_another_seed_is_another_sample(backbone: Backbone) -> None:
 
 def test_finished_rows_leave_the_batch(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits 4, 2 and 6, no early end: two passes with three rows, two with two, two with one."""
-    constraint = Constraint(tts_constraint(backbone.tokens).allowed.copy())
-    constraint.allowed[0, backbone.tokens.eos] = False
+    constraint = endless_audio(backbone.tokens)
     prompt = tts_prompt(backbone.tokens, "a")
     requests = [Request(prompt, constraint, Sampling(max_tokens=n), n) for n in (4, 2, 6)]
     seen: list[int] = []
@@ -152,15 +203,14 @@ def test_end_reasons(backbone: Backbone) -> None:
 
 def test_the_context_is_a_limit_too(backbone: Backbone, tokens: TokenMap) -> None:
     """128 positions and a prompt of 125: three tokens follow."""
-    constraint = Constraint(tts_constraint(tokens).allowed.copy())
-    constraint.allowed[0, tokens.eos] = False
+    constraint = endless_audio(tokens)
     prompt = [tokens.tts, *tokens.text_ids("a" * 124)]
     (one,) = engine_of(backbone).generate([Request(prompt, constraint, Sampling(), 0)])
     assert (len(one.tokens), one.finish_reason) == (3, FinishReason.LENGTH)
 
 
 def test_refusals(backbone: Backbone, tokens: TokenMap) -> None:
-    engine, constraint = engine_of(backbone), tts_constraint(tokens)
+    engine, constraint = engine_of(backbone), AudioConstraint(tokens)
     full = Request([tokens.tts] * 128, constraint, Sampling(), 0)
     with pytest.raises(ConfigError, match=r"request 0: its prompt has 128 tokens.*context 128"):
         engine.generate([full])
@@ -176,7 +226,7 @@ class FixedLogits:
     p = torch.tensor([0.5, 0.25, 0.15, 0.1])
 
     def __init__(self, like: LlamaForCausalLM) -> None:
-        self.config = like.config
+        self.config, self.device = like.config, like.device
 
     def __call__(self, *, input_ids: torch.Tensor, past_key_values: DynamicCache, **_: Any) -> Any:
         return SimpleNamespace(logits=self.p.log().expand(len(input_ids), 1, 4))
@@ -201,7 +251,7 @@ class FixedLogits:
 )
 def test_sampling_by_hand(backbone: Backbone, sampling: Sampling, expected: list[float]) -> None:
     """2,000 seeds: nothing that is cut is drawn, the rest as often as it should (chi-square at 0.1%)."""
-    everything = Constraint(np.ones((1, 4), np.bool_))
+    everything = Everything(np.ones(4, np.bool_))
     engine = InProcessEngine(FixedLogits(backbone.lm), eos=0, pad=0, slots=2000)  # type: ignore[arg-type]
     drawn = engine.generate([Request([1], everything, sampling, seed) for seed in range(2000)])
     counts = np.bincount([one.tokens[0] for one in drawn], minlength=4)
@@ -217,8 +267,114 @@ def test_sampling_by_hand(backbone: Backbone, sampling: Sampling, expected: list
 
 def test_greedy_logprob_is_of_the_whole_distribution(backbone: Backbone) -> None:
     """Temperature 0 divides by nothing: the log-prob of the best token is ln 0.5."""
-    everything = Constraint(np.ones((1, 4), np.bool_))
+    everything = Everything(np.ones(4, np.bool_))
     engine = InProcessEngine(FixedLogits(backbone.lm), eos=3, pad=0)  # type: ignore[arg-type]
     sampling = Sampling(temperature=0.0, max_tokens=1)
     (one,) = engine.generate([Request([1], everything, sampling, 0)])
     assert (one.tokens, one.logprobs) == ([0], [pytest.approx(np.log(0.5), abs=1e-6)])
+
+
+def clips_of(count: int, seed: int = 5) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    """Features of clips of 7 to 60 frames."""
+    random = np.random.default_rng(seed)
+    return [random.normal(size=(n, 64)).astype(np.float32) for n in random.integers(7, 60, count)]
+
+
+def mixed_requests(backbone: Backbone, sampling: Sampling) -> list[Request]:
+    """asr, tts and dialogues of two heard turns, in turn: 12 rows, of which 8 hear."""
+    tokens, requests = backbone.tokens, []
+    clips = clips_of(12)
+    for row in range(4):
+        one, *two = clips[3 * row : 3 * row + 3]
+        prompt = asr_prompt(tokens, backbone.embeddings(one))
+        requests.append(Request(prompt, asr_constraint(tokens), sampling, row, (one,)))
+        prompt = tts_prompt(tokens, TEXTS[row])
+        requests.append(Request(prompt, endless_audio(tokens), sampling, row))
+        heard = [Heard(backbone.embeddings(clip)) for clip in two]
+        prompt = realtime_prompt(tokens, "tom", [heard[0], Said("assistant", "yes"), heard[1]])
+        constraint = realtime_constraint(tokens)
+        requests.append(Request(prompt, constraint, sampling, row, tuple(two)))
+    return requests
+
+
+def test_rows_with_and_without_audio(hearing: Backbone) -> None:
+    """Log-probs of mixed batches are those of full passes of each row by itself."""
+    requests = mixed_requests(hearing, Sampling(max_tokens=16))
+    for request, generation in zip(requests, engine_of(hearing).generate(requests), strict=True):
+        expected = full_pass(hearing.lm, request, generation.tokens, 1.0)
+        assert generation.logprobs == pytest.approx(expected, abs=2e-4)
+
+
+def test_audio_is_heard(hearing: Backbone) -> None:
+    """Another clip of the same length, another transcript."""
+    first, *_ = mixed_requests(hearing, GREEDY)
+    other = Request(first.prompt, first.constraint, first.sampling, 0, (-2 * first.audio[0],))
+    heard, else_heard = engine_of(hearing).generate([first, other])
+    assert heard.tokens != else_heard.tokens
+
+
+def test_batches_change_no_greedy_output(hearing: Backbone) -> None:
+    """Slots of 1, 5 and 12 rows, in order and shuffled: 72 completions, the same tokens but where the two best
+    scores lie closer than twice the measured rounding; of these there is one at most."""
+    requests = mixed_requests(hearing, GREEDY)
+    alone = engine_of(hearing, 1).generate(requests)
+    ties, rounding, compared = 0, 0.0, 0
+    for slots in (1, 5, 12):
+        for seed in (None, 1):
+            order = list(range(12)) if seed is None else np.random.default_rng(seed).permutation(12)
+            said = engine_of(hearing, slots).generate([requests[row] for row in order])
+            for row, one in zip(order, said, strict=True):
+                pairs = zip(one.logprobs, alone[row].logprobs, strict=False)
+                compared += 1
+                if one.tokens == alone[row].tokens:
+                    rounding = max([rounding, *(abs(a - b) for a, b in pairs)])
+                else:
+                    ties += 1
+                    margin = margin_where_apart(hearing, requests[row], one, alone[row])
+                    assert margin < 2 * max(rounding, 1e-5)
+    assert (compared, ties < 2) == (72, True)
+    assert rounding < 1e-4
+
+
+def margin_where_apart(
+    backbone: Backbone, request: Request, one: Generation, other: Generation
+) -> float:
+    """Between the two best scores at the first step where two completions differ."""
+    step = next(i for i, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)) if a != b)
+    best = scores_of(backbone.lm, request, one.tokens)[step].topk(2).values
+    return float(best[0] - best[1])
+
+
+def test_refused_audio(hearing: Backbone, backbone: Backbone) -> None:
+    (one, deaf, *_) = mixed_requests(hearing, GREEDY)
+    engine, n = engine_of(hearing), one.prompt.count(hearing.tokens.audio)
+
+    def like(prompt: list[int], *audio: Any) -> Request:
+        return Request(prompt, one.constraint, one.sampling, 0, tuple(audio))
+
+    message = f"request 1: its prompt has {n + 1} audio placeholders and its 1 clips make {n}"
+    with pytest.raises(ConfigError, match=message):
+        engine.generate([one, like([hearing.tokens.audio, *one.prompt], *one.audio)])
+    with pytest.raises(ConfigError, match=f"{n} audio placeholders and its 0 clips make 0"):
+        engine.generate([like(one.prompt)])
+    with pytest.raises(BrokenAudio, match=r"features of shape \(0, 64\)"):
+        engine.generate([like(deaf.prompt, np.zeros((0, 64), np.float32))])
+    with pytest.raises(BrokenAudio, match="not finite"):
+        engine.generate([like(one.prompt, one.audio[0] * np.nan)])
+    with pytest.raises(
+        ConfigError, match="request 0: it has 1 clips and the model no audio encoder"
+    ):
+        engine_of(backbone).generate([one])
+    long = np.zeros((8 * 130, 64), np.float32)
+    with pytest.raises(ConfigError, match="its prompt has 132 tokens and the model's context 128"):
+        engine.generate([like(asr_prompt(hearing.tokens, 130), long)])
+
+
+def test_a_clip_of_one_frame(hearing: Backbone) -> None:
+    clip = np.full((1, 64), -1, np.float32)
+    prompt = asr_prompt(hearing.tokens, hearing.embeddings(clip))
+    assert prompt.count(hearing.tokens.audio) == 1
+    sampling = Sampling(temperature=0.0, max_tokens=5)
+    constraint = asr_constraint(hearing.tokens)
+    (one,) = engine_of(hearing).generate([Request(prompt, constraint, sampling, 0, (clip,))])
+    assert 1 <= len(one.tokens) <= 5
