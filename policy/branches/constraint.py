@@ -1,10 +1,11 @@
 """Decoding constraints: which tokens may follow, step by step."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from trivox.policy.codec.places import Place, start_of
 from trivox.policy.vocabulary import TokenMap
 
 Mask = npt.NDArray[np.bool_]
@@ -47,25 +48,37 @@ class TextConstraint:
 
 
 class AudioConstraint:
-    """Codebook q at place q of each frame, and the end between frames: speech that carries no text."""
+    """Audio in the order of the map's layout, and the end where its frames are whole: speech that carries no
+    text."""
 
     def __init__(self, tokens: TokenMap) -> None:
-        self.books = _books(tokens)
-        self.between = self.books[0] | mask_of(tokens, [tokens.eos])
+        self.tokens, self._masks = tokens, dict[tuple[Any, bool], Mask]()
 
     def start(self) -> "_AudioState":
-        return _AudioState(self)
+        place = start_of(self.tokens.codebook_sizes, self.tokens.layout)
+        return _AudioState(self, place, self.tokens.audio_offsets[0])
+
+    def mask(self, place: Place) -> Mask:
+        """One for each kind of place, made when it is first met."""
+        key = place.allowed(), place.may_end
+        if key not in self._masks:
+            first = self.tokens.audio_offsets[0]
+            ids = [list(range(first + begin, first + end)) for begin, end in key[0]]
+            ending = [self.tokens.eos] if key[1] else []
+            self._masks[key] = mask_of(self.tokens, *ids, ending)
+        return self._masks[key]
 
 
 class _AudioState:
-    def __init__(self, rules: AudioConstraint) -> None:
-        self.rules, self.place = rules, 0
+    def __init__(self, rules: AudioConstraint, place: Place, first: int) -> None:
+        self.rules, self.place, self.first = rules, place, first
 
     def allowed(self) -> Mask:
-        return self.rules.books[self.place] if self.place else self.rules.between
+        return self.rules.mask(self.place)
 
     def advance(self, token: int) -> None:
-        self.place = (self.place + 1) % len(self.rules.books)
+        if token != self.rules.tokens.eos:
+            self.place.advance(token - self.first)
 
 
 class GivenWords:

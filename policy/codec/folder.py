@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trivox.platform.errors import ConfigError
+from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.hashing import sha256_file
 from trivox.policy.codec.hub import CONFIG_FILE, KIND, HubCodec
 from trivox.policy.codec.interface import Codec
@@ -47,10 +47,12 @@ def save_codec(codec: Codec, folder: Path, copy: bool = True) -> None:
 
 
 def codec_folder_hash(folder: Path) -> str:
-    """sha256 of the weights of a codec folder, without loading them."""
+    """sha256 of the weights of a codec folder, without loading them. Raises NotFound for a folder without them."""
     if _kind(folder) == KIND:
         recorded: str = _config(folder)["weights_hash"]
         return recorded
+    if not (folder / WEIGHTS_FILE).exists():
+        raise NotFound(f"{folder / WEIGHTS_FILE} is missing: give a codec folder that has it")
     return sha256_file(folder / WEIGHTS_FILE)
 
 

@@ -36,14 +36,14 @@ BLOCK_FRAMES = 10
 def check_layout(layout: str) -> None:
     """Raises ConfigError for a layout that is not known."""
     if layout not in STORED_ONLY:
-        _parse(layout)
+        parse_layout(layout)
 
 
 def check_sequential(layout: str) -> None:
     """For trainers and engines: raises UnsupportedLayout for a layout that is no sequence in one vocabulary."""
     if layout in STORED_ONLY:
         raise UnsupportedLayout(layout)
-    _parse(layout)
+    parse_layout(layout)
 
 
 def offsets(sizes: Sequence[int], layout: str) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ def vocabulary_size(sizes: Sequence[int], layout: str) -> int:
 def flatten(codes: Codes, sizes: Sequence[int], layout: str) -> Ids:
     """int32 [T, Q] -> int64 ids. Raises UsageError for a code outside its codebook, UnsupportedLayout."""
     _check_codes(codes, sizes)
-    name, block = _parse(layout)
+    name, block = parse_layout(layout)
     ids = codes.astype(np.int64) + np.array(offsets(sizes, layout), np.int64)
     if name == DELAYED:
         return _delay(ids, sizes, layout)
@@ -75,7 +75,7 @@ def unflatten(ids: npt.ArrayLike, sizes: Sequence[int], layout: str) -> Codes:
     Raises UsageError, naming the place, for an id that cannot stand where it stands; UnsupportedLayout.
     """
     flat = np.asarray(ids, np.int64).reshape(-1)
-    name, block = _parse(layout)
+    name, block = parse_layout(layout)
     if name == DELAYED:
         return _undelay(flat, sizes, layout)
     if name == INTERLEAVED:
@@ -86,7 +86,8 @@ def unflatten(ids: npt.ArrayLike, sizes: Sequence[int], layout: str) -> Codes:
     return _codes(whole, sizes, layout)
 
 
-def _parse(layout: str) -> tuple[str, int]:
+def parse_layout(layout: str) -> tuple[str, int]:
+    """flat, delayed or interleaved, and the frames of its blocks. Raises UnsupportedLayout, ConfigError."""
     name, colon, frames = layout.partition(":")
     if layout in STORED_ONLY:
         raise UnsupportedLayout(layout)
@@ -101,7 +102,7 @@ def _parse(layout: str) -> tuple[str, int]:
 
 
 def _widths(sizes: Sequence[int], layout: str) -> list[int]:
-    pad = 1 if _parse(layout)[0] == DELAYED else 0
+    pad = 1 if parse_layout(layout)[0] == DELAYED else 0
     return [size + pad for size in sizes]
 
 

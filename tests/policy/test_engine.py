@@ -13,9 +13,10 @@ from trivox.platform.errors import BrokenAudio, ConfigError
 from trivox.platform.records import FinishReason, Sampling
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_constraint, asr_prompt
-from trivox.policy.branches.constraint import AudioConstraint, Constraint
+from trivox.policy.branches.constraint import AudioConstraint, Constraint, Mask, mask_of
 from trivox.policy.branches.realtime import Heard, Said, realtime_constraint, realtime_prompt
 from trivox.policy.branches.tts import tts_constraint, tts_prompt
+from trivox.policy.codec.places import Place
 from trivox.policy.engine import Generation, InProcessEngine, Request
 from trivox.policy.rows import Row, collate
 from trivox.policy.vocabulary import TokenMap
@@ -40,10 +41,15 @@ class Everything:
         pass
 
 
+class EndlessAudio(AudioConstraint):
+    """Never allows the end."""
+
+    def mask(self, place: Place) -> Mask:
+        return super().mask(place) & ~mask_of(self.tokens, [self.tokens.eos])
+
+
 def endless_audio(tokens: TokenMap) -> AudioConstraint:
-    constraint = AudioConstraint(tokens)
-    constraint.between = constraint.books[0]
-    return constraint
+    return EndlessAudio(tokens)
 
 
 def masks_along(constraint: Constraint, completion: list[int]) -> list[torch.Tensor]:
