@@ -40,6 +40,7 @@ def test_edits_by_hand() -> None:
         ([{"a"}, {"b", None}, {"c"}], "axc", [(0, 0), (1, 1), (2, 2)]),
         # Passing over the gap costs next to nothing.
         ([{"a"}, {"b", None}, {"c"}], "ac", [(0, 0), (1, None), (2, 1)]),
+        ([{"a"}, {"a", None}], "a", [(0, 0), (1, None)]),
         # The second "a" is in the second slot, whatever stands first in it.
         ([{"x"}, {"b", "a"}], "a", [(0, None), (1, 0)]),
         ([], "a", [(None, 0)]),

@@ -12,7 +12,8 @@ from trivox.platform.records import FinishReason, Sampling
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_constraint
 from trivox.policy.branches.constraint import Mask, mask_of
-from trivox.policy.hearing.beam import beam_search, nbest, nbest_long
+from trivox.policy.engine import Request
+from trivox.policy.hearing.beam import _Search, beam_search, nbest, nbest_long
 from trivox.policy.speaker import Speaker
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
@@ -34,6 +35,22 @@ class NeverTwice:
 
     def advance(self, token: int) -> None:
         self.last = token
+
+
+@dataclass(frozen=True)
+class Given:
+    """The same mask at every step."""
+
+    mask: Mask
+
+    def start(self) -> "Given":
+        return self
+
+    def allowed(self) -> Mask:
+        return self.mask
+
+    def advance(self, token: int) -> None:
+        pass
 
 
 @pytest.fixture
@@ -94,6 +111,30 @@ def _alone(speaker: Speaker, request, tokens: list[int], constraint: NeverTwice)
         total += float(row.masked_fill(~allowed, -torch.inf).log_softmax(0)[token])
         state.advance(token)
     return total
+
+
+def test_goes_on_while_a_live_beam_is_better(speaker: Speaker) -> None:
+    """Letters a and b and the end, two beams. Step 1: a .6, the end .3, b .1. Step 2: a a .54, b and the end .099:
+    two have ended, at ln(.3) = -1.20 and ln(.099)/2 = -1.16 a token, and a a stands at ln(.54)/2 = -.31, so it
+    goes on. Step 3: it ends, at ln(.486)/3 = -.24 a token."""
+    tokens = speaker.tokens
+    a, b, eos = *tokens.text_ids("ab"), tokens.eos
+    request = Request([tokens.asr], Given(mask_of(tokens, [a, b, eos])), Sampling(), 0)
+    search = _Search(request, eos, width=2, budget=9)
+
+    def rows(*shares: dict[int, float]) -> torch.Tensor:
+        logits = torch.zeros(len(shares), tokens.vocab_size, dtype=torch.float64)
+        for row, share in zip(logits, shares, strict=True):
+            for token, probability in share.items():
+                row[token] = np.log(probability)
+        return logits
+
+    likely = {a: 0.9, eos: 0.0833, b: 0.0167}
+    assert search.grow(rows({a: 0.6, eos: 0.3, b: 0.1})) is not None
+    ends = {a: 0.005, b: 0.005, eos: 0.99}
+    assert search.grow(rows(likely, ends)) is not None
+    assert search.grow(rows({a: 0.05, b: 0.05, eos: 0.9}, ends)) is None
+    assert search.best()[0] == ([a, a, eos], pytest.approx(np.log(0.6 * 0.9 * 0.9)))
 
 
 @pytest.mark.parametrize("count", [2, 5])
