@@ -38,12 +38,14 @@ def lora_config(
 ) -> LoraConfig:
     """LoRA on every linear layer of the language model, none on encoder or audio adapter; whole: modules that are
     trained and saved in full beside it."""
+    tied = bool(lm.config.tie_word_embeddings) and not set(TOKEN_MODULES).isdisjoint(whole)
     return LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=0.0,
         target_modules=_linear_layers(lm),
         modules_to_save=list(whole) or None,
+        ensure_weight_tying=tied,
         task_type="CAUSAL_LM",
     )
 

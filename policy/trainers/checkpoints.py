@@ -1,0 +1,54 @@
+"""A run's folder between its start and its end: whose checkpoints lie there, and which of them is whole."""
+
+import json
+import shutil
+from pathlib import Path
+
+from trivox.platform.errors import ConfigError
+
+RUN_FILE = "run.json"
+_STATE = "trainer_state.json"
+
+
+def claim(folder: Path, fingerprint: str) -> None:
+    """Note which run folder belongs to; raises ConfigError when checkpoints of another run lie there."""
+    note = folder / RUN_FILE
+    found = json.loads(note.read_text())["run"] if note.exists() else fingerprint
+    if found != fingerprint and _checkpoints(folder):
+        raise ConfigError(
+            f"{folder} holds checkpoints of run {found[:12]}, this one is {fingerprint[:12]} (other rows, "
+            "settings or seed): give another folder, or delete it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"run": fingerprint}) + "\n")
+
+
+def latest(folder: Path) -> str | None:
+    """The newest checkpoint that is whole, which the trainer's state tells, written last; others are deleted."""
+    whole = None
+    for checkpoint in _checkpoints(folder):
+        if _is_whole(checkpoint):
+            whole = str(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return whole
+
+
+def sweep(folder: Path) -> None:
+    """Delete what only served to go on."""
+    for checkpoint in _checkpoints(folder):
+        shutil.rmtree(checkpoint)
+    (folder / RUN_FILE).unlink(missing_ok=True)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / _STATE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[-1]))
