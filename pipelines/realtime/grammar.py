@@ -4,7 +4,7 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from trivox.pipelines.nano.domain import FOLLOW_UPS, INTENTS, SLOTS, Intent
 
@@ -25,6 +25,7 @@ def intent_of(name: str, before: str = "") -> Intent:
     return FOLLOW_UPS[before] if before else INTENT[name]
 
 
+@lru_cache(maxsize=50_000)
 def readings(text: str) -> tuple[Asked, ...]:
     """Everything that the words can ask for: "and in the kitchen" follows up both a lamp and music."""
     found = ((before, intent, form.fullmatch(text)) for before, intent, form in _forms())
