@@ -12,6 +12,7 @@ was not taken and why; `recordings/`, what is done already. Every row says that 
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -106,6 +107,11 @@ class PseudoLabels:
     dropped: list[dict[str, Any]]
     accepted_s: float
     heard_s: float
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many pieces and recordings were dropped, by reason."""
+        return dict(Counter(str(row["reason"]) for row in self.dropped))
 
 
 _RECORD = TypeAdapter(LabelledRecording)

@@ -106,6 +106,7 @@ JSON_COMMANDS: dict[tuple[str, ...], tuple[list[str], set[str]]] = {
 }
 # Tried elsewhere: import in bad input's tests, report and demo in whole rounds, nano in its own.
 ELSEWHERE = {("data", "import"), ("report",), ("demo",), ("nano", "evaluate"), ("tts", "say")}
+ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 
 
 def test_every_command_with_json_is_tried() -> None:

@@ -1,4 +1,4 @@
-"""`trivox asr` and `trivox tts`: the two branches of a policy version at work."""
+"""`trivox tts`: a policy version speaks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,42 +14,12 @@ from trivox.commands.common import (
     print_json,
 )
 
-asr = typer.Typer(help="Speech to text with any policy version.", no_args_is_help=True)
 tts = typer.Typer(help="Text to speech with any policy version.", no_args_is_help=True)
-
-
-@asr.callback()
-def _asr() -> None:
-    pass
 
 
 @tts.callback()
 def _tts() -> None:
     pass
-
-
-@asr.command()
-def transcribe(
-    files: Annotated[list[Path], typer.Argument(help="Audio files of any common format.")],
-    policy: PolicyOption = "nano",
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Print the text of each file."""
-    from trivox.platform.audio.io import read_audio, resample, to_mono
-
-    read = [read_audio(file) for file in files]
-    resident, version, adapter = load_policy(workspace, policy)
-    rate = resident.backbone.codec.spec.sample_rate
-    waves = [resample(to_mono(samples), native, rate) for samples, native in read]
-    with resident.using(adapter) as speaker:
-        texts = [transcript.text for transcript in speaker.transcribe(waves)]
-    if json:
-        rows = [{"file": str(file), "text": text} for file, text in zip(files, texts, strict=True)]
-        print_json({"policy": version.name, "transcripts": rows})
-        return
-    for file, text in zip(files, texts, strict=True):
-        typer.echo(f"{file}: {text}" if len(files) > 1 else text)
 
 
 @tts.command()
