@@ -1,0 +1,1 @@
+"""Training on imported data: prompt sets to rows, rows to a registered candidate."""
