@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from trivox.pipelines.training.data import TrainingData, find_sets, gather
 from trivox.pipelines.training.recipe import TrainingRecipe
 from trivox.platform.errors import ConfigError, UsageError
 from trivox.platform.hashing import derived_id
+from trivox.platform.progress import bar
 from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion
 from trivox.platform.registry import register, resolve
 from trivox.platform.store import Workspace
@@ -50,12 +50,7 @@ class Run:
         return self.recipe.train.lora_rank == 0
 
 
-def train_policy(
-    ws: Workspace,
-    recipe: TrainingRecipe,
-    name: str,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+def train_policy(ws: Workspace, recipe: TrainingRecipe, name: str) -> dict[str, Any]:
     """Train and register a candidate; returns its account, as in training.json. The same recipe again is the same
     version: a finished one is returned, one that was stopped is gone on with.
 
@@ -66,20 +61,31 @@ def train_policy(
     folder = ws.root / ARTEFACTS / run.id
     if known := ws.records.find(PolicyVersion, id=run.id):
         return _account(known[0], folder)
-    backbone_folder = locate(run.backbone.artefact, ws.root)
-    backbone = Backbone.load(backbone_folder)
-    data = gather(ws, backbone, recipe, aligner_for(backbone))
-    del backbone
     partial = folder.with_suffix(".partial")
-    start = None if run.parent.backbone is None else locate(run.parent.artefact, ws.root)
-    trained = train_sft(
-        backbone_folder, data.rows, recipe.train, partial, recipe.seed, start, on_step, data.weights
-    )
+    data, trained = _train(ws, run, partial)
     about = _about(run, data, trained)
     write_atomically(partial / TRAINING_FILE, json.dumps(about, indent=1).encode())
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     return _account(_register(ws, run, data, trained, folder, about), folder)
+
+
+def _train(ws: Workspace, run: Run, folder: Path) -> tuple[TrainingData, TrainedAdapter]:
+    place = locate(run.backbone.artefact, ws.root)
+    backbone = Backbone.load(place)
+    data = gather(ws, backbone, run.recipe, aligner_for(backbone))
+    del backbone  # the trainer loads its own
+    settings, seed = run.recipe.train, run.recipe.seed
+    start = None if run.parent.backbone is None else locate(run.parent.artefact, ws.root)
+    with bar() as shown:
+        task = shown.add_task("train", total=None)
+
+        def on_step(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+
+        return data, train_sft(
+            place, data.rows, settings, folder, seed, start, on_step, data.weights
+        )
 
 
 def _look_up(ws: Workspace, recipe: TrainingRecipe, name: str) -> Run:

@@ -1,6 +1,7 @@
 """`trivox policy`: versions of the shared model and its adapters."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from trivox.commands.common import (
     print_json,
     print_rows,
 )
+
+if TYPE_CHECKING:
+    from trivox.pipelines.training.recipe import TrainingRecipe
 
 app = typer.Typer(
     help="Versions of the model: where they come from and how good they are.", no_args_is_help=True
@@ -83,3 +87,147 @@ def show(
         typer.echo(f"  {evaluation.suite}: {kind} over its parent {rate}")
     for decision in decisions:
         typer.echo(f"  {decision.kind} by {decision.actor}: {decision.reason}")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Option(help="Name of the version that is made.")],
+    algorithm: Annotated[
+        str, typer.Option(help="sft: on reference answers. (dpo is a stage of `trivox round run`.)")
+    ] = "sft",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prompt set, `name` or `name@version`, and how often its rows are seen in an epoch (1). Repeat "
+            "it for a mixture.",
+            metavar="SET[=WEIGHT]",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file (docs/training.md); the options override it.", metavar="FILE"),
+    ] = None,
+    branch: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="asr, tts or realtime: only rows of this branch, seen so often. Repeat it for several.",
+            metavar="BRANCH[=WEIGHT]",
+        ),
+    ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            help="Version to start from (nano): a backbone, or an adapter to train further."
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train all weights, in place of a LoRA adapter.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="How often every row is seen.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="At its highest; --full wants about a tenth of LoRA's.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed is another version.")] = None,
+    exclude: Annotated[
+        bool,
+        typer.Option("--exclude", help="Leave rows that cannot be used out, and count them."),
+    ] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Train a version on imported data and register it as a candidate.
+
+    Rows are the prompts of the training split with their references: asr needs a recording and its text, tts a
+    text and its recording, realtime a dialogue, a persona, and the reply as text and recording.
+
+    Started again in the same way, a run that was stopped goes on from its last checkpoint, and one that is done
+    is shown.
+
+    \b
+    trivox data import calls/ --branch asr --name calls
+    trivox policy train --data calls --name nano-calls
+    trivox policy train --data calls --data voices=0.5 --branch asr --branch tts=2 --name nano-both
+    """
+    from trivox.pipelines.training.service import train_policy
+    from trivox.platform.errors import ConfigError
+
+    if algorithm != "sft":
+        raise ConfigError(
+            f"algorithm {algorithm!r}: `policy train` knows sft; preferences train in `trivox round run`"
+        )
+    overrides = {
+        "data": _weighted(data, "--data"),
+        "parent": parent,
+        "seed": seed,
+        "on_unusable": "exclude" if exclude else None,
+        "train.branch_weights": _only(_weighted(branch, "--branch")),
+        "train.lora_rank": 0 if full else None,
+        "train.epochs": epochs,
+        "train.learning_rate": learning_rate,
+    }
+    asked = _recipe(recipe, overrides)
+    made = train_policy(open_workspace(workspace), asked, name)
+    print_json(made) if json else _show_training(made)
+
+
+def _weighted(options: list[str] | None, option: str) -> dict[str, float] | None:
+    """`name` or `name=weight` each -> name -> weight, None for none given."""
+    from trivox.platform.errors import ConfigError
+
+    found: dict[str, float] = {}
+    for one in options or ():
+        name, equals, weight = one.partition("=")
+        try:
+            found[name] = float(weight) if equals else 1.0
+        except ValueError:
+            raise ConfigError(f"{option} {one}: weight {weight!r} is no number") from None
+    return found or None
+
+
+def _only(branches: dict[str, float] | None) -> dict[str, float] | None:
+    """A branch that is not named is left out."""
+    from trivox.platform.errors import ConfigError
+    from trivox.platform.records import Branch
+
+    if branches is None:
+        return None
+    if strange := sorted(set(branches) - set(Branch)):
+        raise ConfigError(f"--branch {strange[0]}: choose from {', '.join(Branch)}")
+    return {branch.value: branches.get(branch.value, 0.0) for branch in Branch}
+
+
+def _recipe(path: Path | None, overrides: dict[str, Any]) -> "TrainingRecipe":
+    """The recipe of a TOML file with `section.key` overrides; None overrides nothing."""
+    from trivox.pipelines.training.recipe import TrainingRecipe
+    from trivox.platform.config import load_toml, validated
+    from trivox.platform.errors import ConfigError
+
+    raw = {} if path is None else load_toml(path, TrainingRecipe).model_dump(mode="json")
+    for key, value in overrides.items():
+        *sections, last = key.split(".")
+        place = raw
+        for section in sections:
+            place = place.setdefault(section, {})
+        if value is not None:
+            place[last] = value
+    if not raw.get("data"):
+        raise ConfigError("nothing to train on: name a prompt set with --data, or give a --recipe")
+    return validated(raw, TrainingRecipe, "training recipe")
+
+
+def _show_training(made: dict[str, Any]) -> None:
+    rows = ", ".join(f"{count} {branch}" for branch, count in made["rows"].items())
+    typer.echo(f"{made['policy']} ({made['status']}), {made['steps']} steps on {rows} rows")
+    for name in sorted(
+        {key for entry in made["metrics"] for key in entry if key.endswith("/loss")}
+    ):
+        losses = [entry[name] for entry in made["metrics"] if name in entry]
+        typer.echo(f"  {name:<14} {losses[0]:.3f} -> {losses[-1]:.3f}")
+    if made["approximate_alignments"]:
+        count = made["approximate_alignments"]
+        typer.echo(f"  words of {count} recordings were placed by their letters alone")
+    for one in made["left_out"][:5]:
+        typer.echo(f"  left out: {one['prompt']} of {one['set']}: {one['reason']}")
+    if len(made["left_out"]) > 5:
+        typer.echo(f"  and {len(made['left_out']) - 5} more (--json lists them)")
+    typer.echo(f"  artefact       {made['artefact']}")
