@@ -128,14 +128,15 @@ def test_audio_stands_where_its_placeholders_were() -> None:
     assert not torch.allclose(model(inputs_embeds=without, **merged).logits, expected)
 
 
-def test_a_clip_is_stacked_frames_through_the_adapter() -> None:
-    """17 frames of features are 5 of the encoder: stacked in twos, 0 where the sixth would be."""
-    model = backbone_of()
-    features = torch.randn(1, 17, 64)
-    assert model.model.encoder is not None and model.model.adapter is not None
-    frames = model.model.encoder(features).last_hidden_state[0]
-    assert frames.shape == (5, 16)
-    stacked = torch.cat([frames, torch.zeros(1, 16)]).reshape(3, 32)
+@pytest.mark.parametrize(("encoder", "frames"), [(NANO, 5), (WHISPER, 9)])
+def test_a_clip_is_stacked_frames_through_the_adapter(
+    encoder: PretrainedConfig, frames: int
+) -> None:
+    """17 frames of features are 5 of nano's encoder, 9 of Whisper's: in twos, 0 where the next would be."""
+    model, family = backbone_of(encoder=encoder), family_of(encoder)
+    features = torch.randn(1, 17, family.bins(encoder))
+    heard = family.run(model.model.encoder, features, torch.tensor([17]))[0, :frames]
+    stacked = torch.cat([heard, torch.zeros(1, 16)]).reshape(-1, 32)
     (clip,) = model.model.hear(features)
     assert torch.allclose(clip, model.model.adapter(stacked), atol=1e-6)
 
