@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trivox.platform.errors import UnspeakableText
 from trivox.policy.codec.interface import CodecSpec
-from trivox.policy.codec.layouts import flatten, unflatten
+from trivox.policy.codec.layouts import flatten, unflatten, vocabulary_size
 
 TOKEN_MAP_FILE = "token_map.json"
 MARKS = (
@@ -71,15 +71,12 @@ class TokenMap:
     tokenizer: Any = field(default=None, repr=False, compare=False)
 
     def text_ids(self, text: str) -> list[int]:
-        """Ids of a text.
+        """Ids of a text; what reads like a mark or a code in it stays text.
 
         Raises UnspeakableText, naming the characters, for a text that is empty or outside the alphabet.
         """
         if self.text_by == "tokenizer":
-            if not text.strip():
-                raise UnspeakableText(text, [], "any text")
-            ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            return ids
+            return self._tokenized(text)
         strange = sorted(set(text) - self.characters.keys())
         if strange or not text.strip():
             raise UnspeakableText(text, strange, "".join(self.characters))
@@ -88,8 +85,7 @@ class TokenMap:
     def read_text(self, ids: Sequence[int]) -> str:
         """The text of the ids; ids that are no text are left out."""
         if self.text_by == "tokenizer":
-            writable = set(self.writable_ids())
-            kept = [index for index in ids if index in writable]
+            kept = [index for index in ids if index in self._writable]
             return str(self.tokenizer.decode(kept)).strip()
         return "".join(self._letters.get(index, "") for index in ids).strip()
 
@@ -125,7 +121,7 @@ class TokenMap:
         return unflatten(audio, self.codebook_sizes, self.layout)
 
     def is_audio(self, index: int) -> bool:
-        return self.audio_offsets[0] <= index < self.vocab_size
+        return self.audio_offsets[0] <= index < self._audio_end
 
     def audio_range(self, codebook: int) -> tuple[int, int]:
         """First id and the id after the last of one codebook."""
@@ -147,6 +143,26 @@ class TokenMap:
 
             raw["tokenizer"] = AutoTokenizer.from_pretrained(folder)
         return cls(**raw)
+
+    def _tokenized(self, text: str) -> list[int]:
+        """Raises UnspeakableText, and so for tokens that the tokenizer takes for something else than text."""
+        if not text.strip():
+            raise UnspeakableText(text, [], "any text")
+        read = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        ids: list[int] = read["input_ids"]
+        if strange := sorted(set(ids) - self._writable):
+            names = self.tokenizer.convert_ids_to_tokens(strange)
+            raise UnspeakableText(text, names, "any text but marks and codes")
+        return ids
+
+    @cached_property
+    def _writable(self) -> frozenset[int]:
+        return frozenset(self.writable_ids())
+
+    @cached_property
+    def _audio_end(self) -> int:
+        """The id after the last of audio: rows that only round the vocabulary up are none."""
+        return self.audio_offsets[0] + vocabulary_size(self.codebook_sizes, self.layout)
 
     @cached_property
     def _letters(self) -> dict[int, str]:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from trivox.platform.errors import UnspeakableText
 from trivox.policy.branches.constraint import AudioConstraint, Constraint, GivenWords
 from trivox.policy.branches.realtime import Said, said_ids
 from trivox.policy.branches.speech import chunk_ids, chunks_of
-from trivox.policy.text import speakable
+from trivox.policy.text import speakable, without_directives
 from trivox.policy.vocabulary import TokenMap
 
 REFERENCE_FRAMES = 20
@@ -39,7 +40,13 @@ def tts_prompt(
 
 
 def tts_constraint(tokens: TokenMap, text: str) -> Constraint:
-    """Audio, and the words of the text among it where the model carries them."""
+    """Audio, and the words of the text among it where the model carries them.
+
+    Raises UnspeakableText, and so for a text without a word outside its directives.
+    """
     if tokens.carries == "none":
         return AudioConstraint(tokens)
-    return GivenWords(tokens, chunk_ids(tokens, chunks_of(speakable(text))))
+    chunks = chunks_of(speakable(text))
+    if not any(map(without_directives, chunks)):
+        raise UnspeakableText(text, [], "".join(tokens.characters) or "any text")
+    return GivenWords(tokens, chunk_ids(tokens, chunks))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivox.policy.text import speakable
+from trivox.policy.text import speakable, without_directives
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ from trivox.policy.text import speakable
             "Cafe\u0301",
             "café",
         ),  # accents are kept, composed: whether they can be said is not judged
+        ("Turn (Slow) ON, (soft).", "turn (slow) on (soft)"),
+        ("(slow, low)", "(slow low)"),
+        ("🙂 你好", "🙂 你好"),
         ("?!...", ""),
         ("", ""),
     ],
@@ -33,3 +36,18 @@ def test_speakable_of_ascii_changes_nothing_the_second_time(text: str) -> None:
     assert speakable(once) == once
     assert once == once.strip()
     assert "  " not in once
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("a (slow) b", "a b"),
+        ("(slow) (very low) a(soft)b", "a b"),
+        ("(pause)", ""),
+        ("a ( b", "a ( b"),
+        ("a ((slow)) b", "a ( ) b"),
+        ("", ""),
+    ],
+)
+def test_without_directives(text: str, spoken: str) -> None:
+    assert without_directives(text) == spoken
