@@ -151,7 +151,9 @@ def test_the_manifest_can_be_imported(recording: Path, tmp_path: Path) -> None:
     assert not [row for row in rows if isinstance(row, Refusal)]
     assert len([row for row in rows if isinstance(row, Row)]) == 3
     with Workspace.create(tmp_path / "ws") as ws:
-        report = import_source(ws, str(made.manifest), name="heard", branch=Branch.ASR, language="en-GB")
+        report = import_source(
+            ws, str(made.manifest), name="heard", branch=Branch.ASR, language="en-GB"
+        )
         assert (report.taken, report.refused) == (3, ())
         prompts = [ws.records.get(Prompt, item.prompt) for item in report.prompt_set.items]
         assert sorted(str(one.reference_text) for one in prompts) == ["Turn it off.", "a", "b"]
