@@ -198,9 +198,8 @@ class Speaker:
 
     def _speech(self, generation: Generation) -> Speech:
         tokens = self.tokens
-        codes = tokens.read_codes(generation.tokens)
         ids = generation.tokens
-        after = ids.index(tokens.end_think) + 1 if tokens.end_think in ids else 0
+        codes, after = tokens.read_codes(ids), self._begin_of_speech(ids)
         return Speech(
             self.backbone.codec.decode(codes),
             codes,
@@ -208,3 +207,9 @@ class Speaker:
             tokens.read_text(ids[after:]),
             tokens.read_text(ids[:after]),
         )
+
+    def _begin_of_speech(self, ids: list[int]) -> int:
+        """After the hidden reasoning; reasoning that was cut off is all that there is."""
+        if self.tokens.end_think in ids:
+            return ids.index(self.tokens.end_think) + 1
+        return len(ids) if self.tokens.think in ids else 0

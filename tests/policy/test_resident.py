@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from trivox.platform.errors import BrokenAudio, ConfigError, NotFound, UnspeakableText
+from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.records import Sampling
-from trivox.platform.text.error_rate import error_counts
 from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.resident import BACKBONE_HASH_FILE, ResidentPolicy
-from trivox.policy.trainers.dpo import TrainedAdapter
+from trivox.policy.trainers.dpo import DPOSettings, TokenPair, TrainedAdapter, train_dpo
 
-PROMPT = torch.tensor([[4, 6, 9, 10, 7, 40, 60, 41]])
+PROMPT = torch.tensor([[4, 6, 17, 18, 7, 16, 17, 50, 70]])
 SAMPLING = Sampling(max_tokens=20)
 
 
@@ -90,32 +89,21 @@ def test_speaks(policy: ResidentPolicy) -> None:
         np.testing.assert_array_equal(one.samples, same.samples)
 
 
-def test_transcribes(policy: ResidentPolicy, backbone: Backbone) -> None:
-    waves = [np.zeros(n, np.float32) for n in (0, 1, 16_000)]
-    with policy.using(None) as speaker:
-        heard = speaker.transcribe(waves, Sampling(temperature=0.0, max_tokens=10))
-    assert len(heard) == 3
-    for one in heard:
-        assert one.text == backbone.tokens.read_text(one.generation.tokens)
-        assert set(one.text) <= backbone.tokens.characters.keys()
+def test_a_backbone_that_does_not_hear_says_so(policy: ResidentPolicy) -> None:
+    with policy.using(None) as speaker, pytest.raises(ConfigError, match="does not hear"):
+        speaker.transcribe([np.zeros(1, np.float32)])
 
 
-def test_refusals(policy: ResidentPolicy) -> None:
-    with policy.using(None) as speaker:
-        with pytest.raises(UnspeakableText, match="'7'"):
-            speaker.speak(["room 7"], [0], SAMPLING)
-        # 128 positions less a quarter for the transcript and 3 marks: 93 frames of 40 ms.
-        with pytest.raises(BrokenAudio, match=r"audio of 10.0 s: this policy hears 3.7 s at most"):
-            speaker.transcribe([np.zeros(10 * 16_000, np.float32)])
+def test_an_adapter_of_a_backbone_that_hears(
+    hearing_folder: Path, pairs: list[TokenPair], settings: DPOSettings, tmp_path: Path
+) -> None:
+    """It changes what is heard, and leaves nothing behind."""
+    adapter = train_dpo(hearing_folder, pairs, settings, tmp_path / "adapter", 1).folder
+    policy, wave = ResidentPolicy(hearing_folder), [np.ones(4000, np.float32)]
 
+    def logprobs(folder: Path | None) -> list[float]:
+        with policy.using(folder) as speaker:
+            return speaker.transcribe(wave, Sampling(max_tokens=3))[0].generation.logprobs
 
-def test_verified_speech_is_the_best_understood_of_its_takes(policy: ResidentPolicy) -> None:
-    """One take is what `speak` says; of several none is understood better than the one that is kept."""
-    with policy.using(None) as speaker:
-        (first,) = speaker.speak(["turn on"], [3], SAMPLING)
-        (only,) = speaker.speak_verified(["turn on"], [3], SAMPLING, takes=1)
-        (best,) = speaker.speak_verified(["turn on"], [3], SAMPLING, takes=4)
-        heard = [t.text for t in speaker.transcribe([first.samples, best.samples])]
-    np.testing.assert_array_equal(first.samples, only.samples)
-    errors = [error_counts("turn on", text, "en-US").errors for text in heard]
-    assert errors[1] <= errors[0]
+    before, adapted, after = logprobs(None), logprobs(adapter), logprobs(None)
+    assert before == after != adapted
