@@ -79,7 +79,7 @@ def train_sft(
     Repeatable: the same rows, settings and seed give the same weights, bit for bit, on one machine.
 
     metrics: for each step loss (mean over its tokens), learning_rate, grad_norm, and for each branch in it
-    `asr/loss`, `asr/accuracy` (of the likeliest token), `asr/tokens`.
+    `asr/loss`, `asr/accuracy` (of the likeliest token), `asr/entropy` (of the model, in nats), `asr/tokens`.
 
     Raises ConfigError for no rows, for rows that the backbone cannot take, each counted and the first named
     (longer than its context, nothing that a loss covers, audio that does not fit its placeholders), for
@@ -197,8 +197,8 @@ def _fingerprint(
 
 
 def _kept(entry: dict[str, Any]) -> dict[str, float]:
-    """The figures that say something of a step: TRL's own counts of tokens begin again after a stop."""
-    named = ("step", "loss", "learning_rate", "grad_norm", "entropy")
+    """The figures that hold: TRL's own counts begin again after a stop, and its means weigh each batch the same."""
+    named = ("step", "loss", "learning_rate", "grad_norm")
     return {key: value for key, value in numbers(entry).items() if key in named or "/" in key}
 
 

@@ -131,7 +131,7 @@ def _trainer_class() -> type:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+            self._sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
 
         def get_train_dataloader(self) -> Any:
             rows: Any = self.train_dataset
@@ -160,9 +160,11 @@ def _trainer_class() -> type:
                 )
             tokens = float((inputs["labels"][:, 1:] != IGNORED).sum())
             whole = tokens if items is None else float(items)
-            accuracy = self._metrics["train"]["mean_token_accuracy"][-1]
+            means = [self._metrics["train"][n][-1] for n in ("mean_token_accuracy", "entropy")]
             sums = self._sums[self.marks[int(inputs["input_ids"][0, 0])].value]
-            for place, figure in enumerate((value * whole, accuracy * tokens, tokens)):
+            for place, figure in enumerate(
+                (value * whole, *[mean * tokens for mean in means], tokens)
+            ):
                 sums[place] += figure
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -179,10 +181,11 @@ def _trainer_class() -> type:
 
 def _figures(sums: dict[str, list[float]]) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for branch, (nll, right, tokens) in sums.items():
+    for branch, (nll, right, entropy, tokens) in sums.items():
         figures |= {
             f"{branch}/loss": nll / tokens,
             f"{branch}/accuracy": right / tokens,
+            f"{branch}/entropy": entropy / tokens,
             f"{branch}/tokens": tokens,
         }
     return figures
