@@ -2,7 +2,6 @@
 
 from trivox.pipelines.descriptions.words import (
     DIMENSIONS,
-    OPPOSITES,
     STYLE_WORDS,
     THRESHOLDS,
     Deviation,
@@ -13,6 +12,7 @@ from trivox.pipelines.descriptions.words import (
     voice_statistics,
     words_of,
 )
+from trivox.platform.text.directives import OPPOSITES
 
 __all__ = [
     "DIMENSIONS",
