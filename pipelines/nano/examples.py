@@ -20,6 +20,7 @@ from trivox.pipelines.nano.teachers import HIBARI_VOICE, RATE
 from trivox.pipelines.nano.train_encoder import Clips, Speller, augmented, load_speller, padded
 from trivox.pipelines.realtime.dialogues import build, persona_text
 from trivox.platform.audio.prosody import measure
+from trivox.platform.errors import ConfigError
 from trivox.platform.progress import progress
 from trivox.platform.records import Split
 from trivox.policy.branches.asr import asr_completion, asr_prompt
@@ -54,6 +55,7 @@ class Examples:
     """Draws rows of a branch. Everything that they are made of was computed once and lies in memory."""
 
     def __init__(self, recipe: NanoRecipe, folder: Path, tokens: TokenMap) -> None:
+        """Raises ConfigError for a branch that has a share and no rows."""
         self.recipe, self.tokens = recipe, tokens
         self.clips = Corpus.load(folder / Split.TRAIN).clips
         self.codes = load_codes(folder / Split.TRAIN / CODES_FILE)
@@ -62,7 +64,7 @@ class Examples:
         self.spoken = [i for i, clip in enumerate(self.clips) if clip.voice in recipe.tts_voices]
         self.by_voice = {
             voice: [i for i in self.spoken if self.clips[i].voice == voice]
-            for voice in recipe.tts_voices
+            for voice in dict.fromkeys(self.clips[i].voice for i in self.spoken)
         }
         self.dialogues = [
             d
@@ -78,7 +80,16 @@ class Examples:
             branch: np.array(sorted(items, key=length))
             for branch, (items, length) in sources.items()
         }
+        self._check_shares()
         self.weights = {"tts": self._tts_weights()}
+
+    def _check_shares(self) -> None:
+        for branch, share in self.recipe.lm_branch_shares.items():
+            if share and not len(self.sorted[branch]):
+                raise ConfigError(
+                    f"lm_branch_shares asks for {share} of {branch} and the corpus has nothing for it: prepare "
+                    "more sentences and replies of tts_voices in another folder, or ask for 0"
+                )
 
     def batch(self, branch: str, rng: np.random.Generator) -> list[Example]:
         """Rows of like length, up to the recipe's number of tokens."""
@@ -95,7 +106,7 @@ class Examples:
             if longest * (len(rows) + 1) > self.recipe.lm_batch_tokens and rows:
                 break
             rows.append(row)
-        return rows
+        return rows or [make(int(order[begin]), rng)]
 
     def asr(self, index: int, rng: np.random.Generator) -> Example:
         take = int(rng.integers(len(self.takes)))
@@ -238,7 +249,9 @@ def described(recipe: NanoRecipe, folder: Path) -> list[tuple[str, ...]]:
     if not path.exists():
         corpus = Corpus.load(folder / Split.TRAIN)
         measured = [
-            measure(corpus.waveform(i), RATE, clip.text, pitch=corpus.pitch_of(i))
+            measure(
+                corpus.waveform(i), RATE, clip.text, pitch=corpus.pitch_of(i), loudness=False
+            )
             for i, clip in enumerate(progress(corpus.clips, "prosody"))
         ]
         voices = {clip.voice for clip in corpus.clips}

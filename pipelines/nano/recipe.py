@@ -1,7 +1,7 @@
 """Every number of the trivox-nano recipe, in one place. Users override them in a TOML file."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,10 +55,14 @@ class NanoRecipe(BaseModel):
     lm_layers: int = 6
     lm_heads: int = 4
     lm_feed_forward: int = 480
-    lm_steps: int = Field(4500, ge=1)
+    lm_steps: int = Field(4000, ge=1)
     lm_batch_tokens: int = Field(4800, ge=1)
     lm_learning_rate: float = 2.5e-3
-    lm_branch_shares: dict[str, float] = {"asr": 0.16, "tts": 0.5, "realtime": 0.34}
+    lm_branch_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
+        "asr": 0.16,
+        "tts": 0.5,
+        "realtime": 0.34,
+    }
     """Shares of the batches; a batch is of one branch."""
     lm_reasoning_share: float = Field(0.3, ge=0, le=1)
     """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
