@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from trivox import __version__
-from trivox.commands import asr, data, demo, nano, personas, policies, rounds, samples, speech
+from trivox.commands import (
+    asr,
+    data,
+    demo,
+    nano,
+    personas,
+    policies,
+    realtime,
+    rounds,
+    samples,
+    speech,
+)
 from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
 
@@ -32,6 +43,7 @@ app.add_typer(personas.app, name="persona")
 app.add_typer(samples.app, name="sample")
 app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
+app.add_typer(realtime.app, name="realtime")
 app.add_typer(nano.app, name="nano")
 
 
