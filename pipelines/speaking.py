@@ -10,9 +10,12 @@ from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.audio.io import read_audio, resample, to_mono
 from trivox.platform.audio.prosody import measure
 from trivox.platform.errors import BrokenAudio, ConfigError, ContradictoryStyle, NotFound
-from trivox.platform.text.directives import STYLE, instruction_words, parse, write
+from trivox.platform.records import Prompt
+from trivox.platform.store import AudioStore
+from trivox.platform.text.directives import STYLE, DirectedText, instruction_words, parse, write
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.realtime import Said
+from trivox.policy.codec import Codec
 from trivox.policy.speaker import Utterance
 
 AUDIO_NAME = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus")
@@ -41,6 +44,19 @@ def utterance(
         asked = " ".join(filter(None, (name, instruction)))
     codes = reference_codes(backbone, file) if file else None
     return Utterance(marked, asked, codes, tuple(context))
+
+
+def marked(prompt: Prompt) -> str:
+    """The text of a prompt with its inline directives in parentheses, "" for none; raises BadDirective."""
+    return write(DirectedText(prompt.text or "", prompt.inline_instructions))
+
+
+def stored_voice(audio: AudioStore, prompt: Prompt, codec: Codec) -> npt.NDArray[np.int32] | None:
+    """Codes int32 [n, Q] of the recording in whose voice a prompt is to be spoken, None where it names none."""
+    if prompt.voice_audio is None:
+        return None
+    samples, rate = audio.read(prompt.voice_audio)
+    return codec.encode(resample(to_mono(samples), rate, codec.spec.sample_rate))
 
 
 def words_for_nano(instruction: str, voice: str, voices: Sequence[str]) -> str:

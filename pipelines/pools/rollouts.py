@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivox.pipelines.pools.pool import PoolWorker
+from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.records import (
     Audio,
     Branch,
     DecodingStatistics,
+    Prompt,
     Rollout,
     Sampling,
 )
 from trivox.platform.store import Workspace
 from trivox.policy.branches.speech import speech_segments
 from trivox.policy.resident import ResidentPolicy
-from trivox.policy.speaker import Speech
+from trivox.policy.speaker import Speech, Utterance
 
 SYNTHETIC = "synthetic speech of a Trivox policy"
 
@@ -24,8 +26,7 @@ class RolloutRequest:
     """One rollout to make: its id and seed are decided by the driver, not by the worker."""
 
     id: str
-    prompt: str
-    text: str
+    prompt: Prompt
     seed: int
     index: int
 
@@ -57,16 +58,20 @@ class RolloutWorker(PoolWorker):
         self.project, self.round = project, round
 
     def work(self, unit: RolloutUnit) -> RolloutBatch:
-        texts = [request.text for request in unit.requests]
+        asked = [self._asked(request.prompt) for request in unit.requests]
         seeds = [request.seed for request in unit.requests]
         with self.policy.using(unit.adapter) as speaker:
-            spoken = speaker.speak(texts, seeds, unit.sampling)
+            spoken = speaker.speak(asked, seeds, unit.sampling)
         rollouts, audio = [], []
         for request, speech in zip(unit.requests, spoken, strict=True):
             stored = self._store(speech) if len(speech.samples) else None
             audio += [stored] if stored else []
             rollouts.append(self._rollout(unit, request, speech, stored))
         return RolloutBatch(tuple(rollouts), tuple(audio))
+
+    def _asked(self, prompt: Prompt) -> Utterance:
+        voice = stored_voice(self.store, prompt, self.policy.backbone.codec)
+        return Utterance(marked(prompt), prompt.instruction or "", voice)
 
     def _store(self, speech: Speech) -> Audio:
         rate = self.policy.backbone.codec.spec.sample_rate
@@ -83,7 +88,7 @@ class RolloutWorker(PoolWorker):
             project=self.project,
             round=self.round,
             branch=Branch.TTS,
-            prompt=request.prompt,
+            prompt=request.prompt.id,
             producer=unit.producer,
             seed=request.seed,
             index=request.index,

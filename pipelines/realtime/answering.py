@@ -15,7 +15,7 @@ from trivox.policy.speaker import Dialogue, Speaker, Speech, Wave
 
 
 def find_persona(root: Path, name: str) -> Persona:
-    """A persona of the workspace at root, or a packaged one where there is no workspace or it has none of that name.
+    """A persona of the workspace at root; a packaged one where there is no workspace or it has none of that name.
 
     Raises NotFound, naming the packaged ones.
     """

@@ -7,6 +7,7 @@ from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
 from trivox.pipelines.rounds.context import RoundContext
+from trivox.pipelines.speaking import marked
 from trivox.platform.errors import ConfigError, UnspeakableText
 from trivox.platform.hashing import derived_id, derived_seed
 from trivox.platform.records import PolicyVersion, Prompt, Rollout, Sampling, Score, ScorerRole
@@ -24,8 +25,7 @@ def requests_for(
     return [
         RolloutRequest(
             id=derived_id("ro", ctx.round.id, stage, policy.id, prompt.id, index),
-            prompt=prompt.id,
-            text=prompt.text or "",
+            prompt=prompt,
             seed=derived_seed(ctx.round.seed, stage, prompt.id, index),
             index=index,
         )
@@ -93,7 +93,7 @@ def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[
     kept, excluded = [], []
     for prompt in prompts:
         try:
-            tts_prompt(tokens, prompt.text or "")
+            tts_prompt(tokens, marked(prompt), prompt.instruction or "")
             kept.append(prompt)
         except UnspeakableText as error:
             if ctx.config.rollout.on_unspeakable == "refuse":

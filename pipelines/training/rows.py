@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trivox.pipelines.realtime.personas import character
+from trivox.pipelines.speaking import marked
 from trivox.pipelines.training.align import Aligner, frames_of
 from trivox.platform.audio.io import resample, to_mono
 from trivox.platform.errors import ConfigError, RefusedByConsent, UsageError
@@ -15,7 +16,6 @@ from trivox.platform.hashing import derived_seed
 from trivox.platform.personas.registry import resolve
 from trivox.platform.records import Audio, Branch, Consent, Persona, Prompt, Speaker, Turn
 from trivox.platform.store import Workspace
-from trivox.platform.text.directives import DirectedText, write
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_completion, asr_prompt
 from trivox.policy.branches.realtime import Heard, Said, realtime_prompt, reasoning
@@ -66,9 +66,8 @@ class RowMaker:
 
     def _tts(self, prompt: Prompt) -> Row:
         tokens = self.backbone.tokens
-        text = _needed(prompt.text, "text", "import it with its text")
-        if prompt.inline_instructions:
-            text = write(DirectedText(text, prompt.inline_instructions))
+        _needed(prompt.text, "text", "import it with its text")
+        text = marked(prompt)
         voice = None if prompt.voice_audio is None else self._codes(prompt.voice_audio)
         ids = tts_prompt(tokens, text, prompt.instruction or "", voice)
         completion = self._speech(prompt, text)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from trivox.pipelines.rounds.context import Outcome, RoundContext
+from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.hashing import derived_id
 from trivox.platform.progress import bar
 from trivox.platform.records import (
@@ -15,7 +16,9 @@ from trivox.platform.records import (
     Stage,
 )
 from trivox.platform.registry import register
+from trivox.policy.backbone import CODEC_FOLDER
 from trivox.policy.branches.tts import tts_prompt
+from trivox.policy.codec import Codec, load_codec
 from trivox.policy.trainers.dpo import TokenPair, TrainedAdapter, train_dpo
 from trivox.policy.vocabulary import TokenMap
 
@@ -48,13 +51,20 @@ def run(ctx: RoundContext) -> Outcome:
 
 def _pairs(ctx: RoundContext, tokens: TokenMap, preferences: PreferenceSet) -> list[TokenPair]:
     said = {rollout.id: rollout for rollout in ctx.rollouts()}
+    codec = load_codec(ctx.backbone_folder / CODEC_FOLDER)
     return [
-        _pair(ctx, tokens, said[one.chosen], said[one.rejected]) for one in preferences.preferences
+        _pair(ctx, tokens, codec, said[one.chosen], said[one.rejected])
+        for one in preferences.preferences
     ]
 
 
-def _pair(ctx: RoundContext, tokens: TokenMap, chosen: Rollout, rejected: Rollout) -> TokenPair:
-    prompt = tts_prompt(tokens, ctx.prompt(chosen.prompt).text or "")
+def _pair(
+    ctx: RoundContext, tokens: TokenMap, codec: Codec, chosen: Rollout, rejected: Rollout
+) -> TokenPair:
+    """Both completions after the prompt that they were sampled from."""
+    asked = ctx.prompt(chosen.prompt)
+    voice = stored_voice(ctx.ws.audio, asked, codec)
+    prompt = tts_prompt(tokens, marked(asked), asked.instruction or "", voice)
     return TokenPair(prompt, list(chosen.tokens), list(rejected.tokens))
 
 
