@@ -197,7 +197,7 @@ def _fingerprint(
 
 
 def _kept(entry: dict[str, Any]) -> dict[str, float]:
-    """The figures that hold: TRL's own counts begin again after a stop, and its means weigh each batch the same."""
+    """Ours, for TRL's counts begin again after a stop and its means weigh each batch the same."""
     named = ("step", "loss", "learning_rate", "grad_norm")
     return {key: value for key, value in numbers(entry).items() if key in named or "/" in key}
 

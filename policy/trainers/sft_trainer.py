@@ -68,15 +68,12 @@ def make_trainer(job: Job) -> Any:
 
 
 def _unfrozen(job: Job) -> PreTrainedModel:
-    """All weights in float32, for small steps are lost in bfloat16; those of the encoder stay frozen."""
+    """All weights in float32, for small steps are lost in bfloat16; the encoder keeps itself frozen."""
     lm = job.backbone.lm
     torch.nn.Module.float(lm)
     lm.requires_grad_(True)
-    if isinstance(lm, TrivoxForCausalLM):
-        if lm.model.encoder is not None:
-            lm.model.encoder.requires_grad_(False)
-        if lm.model.adapter is not None:
-            lm.model.adapter.requires_grad_(job.settings.train_adapter)
+    if isinstance(lm, TrivoxForCausalLM) and lm.model.adapter is not None:
+        lm.model.adapter.requires_grad_(job.settings.train_adapter)
     return lm
 
 
