@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trivox.platform.errors import ConfigError, CorruptObject, MissingModel, NotFound
+from trivox.platform.errors import ConfigError, CorruptObject
 from trivox.policy.codec.families import CODEC_FAMILIES, family_of_codec
 from trivox.policy.codec.interface import CodecSpec, CodecStream, drain
 from trivox.policy.codec.streaming import ChunkedStream, Samples, Window
+from trivox.policy.hub import loading
 
 CONFIG_FILE = "config.json"
 KIND = "transformers"
@@ -104,38 +105,11 @@ class HubCodec:
 
 
 def _pretrained(source: str) -> Any:
-    """The model in float32; a folder is never looked for on the hub."""
     from transformers import AutoConfig, AutoModel
 
-    folder = Path(source)
-    if not folder.is_dir() and (folder.is_absolute() or source.startswith(".")):
-        raise NotFound(
-            f"codec {source}: no such folder: give a folder or a hub id such as kyutai/mimi"
-        )
-    try:
-        config = AutoConfig.from_pretrained(source)
-        family_of_codec(config)
+    with loading("codec", source, f"it must be one of {', '.join(CODEC_FAMILIES)}"):
+        family_of_codec(AutoConfig.from_pretrained(source))
         return AutoModel.from_pretrained(source, dtype=torch.float32)
-    except OSError as error:
-        raise MissingModel(_unreachable("codec", source, error)) from error
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(
-            f"codec {source}: transformers cannot tell what it is ({_first_line(error)}): "
-            f"it must be one of {', '.join(CODEC_FAMILIES)}"
-        ) from error
-
-
-def _unreachable(what: str, source: str, error: Exception) -> str:
-    return (
-        f"{what} {source} cannot be loaded ({_first_line(error)}): without a connection, run "
-        f"`hf download {source} --local-dir FOLDER` where there is one and give the folder"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:200]
 
 
 def _hash_of(model: Any) -> str:
