@@ -7,6 +7,7 @@ What is ours: batches by tokens instead of by rows, each of one branch, and figu
 
 import shutil
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,12 @@ def _fingerprint(
 ) -> str:
     """What a run's result depends on, as a hash."""
     content = [
-        [row.prompt, row.completion, row.loss, [clip.tobytes().hex() for clip in row.audio]]
+        [
+            row.prompt,
+            row.completion,
+            row.loss,
+            [sha256(clip.tobytes()).hexdigest() for clip in row.audio],
+        ]
         for row in rows
     ]
     return content_hash(
