@@ -25,10 +25,8 @@ def word_frames(logprobs: Float, text: str) -> list[int]:
         last, first = times[letter - 2], times[letter]
         begins.append(max(begins[-1] + 1, last + 1 + min(LEAD, (first - last) // 2)))
         letter += len(word) + 1
-    counts = np.diff([*begins, len(logprobs)])
-    if (counts < 1).any():
-        raise ValueError(f"{len(logprobs)} frames are too few for {text!r}")
-    return [int(count) for count in counts]
+    counts: list[int] = np.diff([*begins, len(logprobs)]).tolist()
+    return counts
 
 
 def letter_times(logprobs: Float, text: str) -> list[int]:

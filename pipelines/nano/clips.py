@@ -37,6 +37,9 @@ DIRECTIVES: dict[str, Manner] = {
 HELD_OUT_PERSONAS = 16
 """Of the 64 pairs of opening and address: those that no training reply has."""
 
+FOLLOW_UP_SHARE = 0.12
+"""Of the requests drawn for training; some more of those kept, as a request may be of another split."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -104,17 +107,17 @@ def _training(recipe: NanoRecipe, rng: random.Random) -> Iterator[Clip]:
         yield Clip("words", text, HIBARI_VOICE, _manner(rng) if rng.random() < 0.3 else Manner())
 
 
-def _request_of(rng: random.Random, split: Split, follow_ups: float = 0.12) -> Request:
+def _request_of(rng: random.Random, split: Split, follow_ups: float = FOLLOW_UP_SHARE) -> Request:
     while True:
         follow = rng.random() < follow_ups
         drawn = ask(rng.choice(list(FOLLOW_UPS.values())), rng) if follow else request(rng)
-        # Follow-ups are few and short: every split may have them.
         if follow or split_of(drawn.text) is split:
             return drawn
 
 
 def _sentence(rng: random.Random, split: Split, voice: str) -> Clip:
-    drawn = _request_of(rng, split)
+    # Follow-ups are few and short: training has all of them, so that none can be held out.
+    drawn = _request_of(rng, split, FOLLOW_UP_SHARE if split is Split.TRAIN else 0.0)
     return Clip("sentence", drawn.text, voice, intent=drawn.intent.name, slots=dict(drawn.slots))
 
 

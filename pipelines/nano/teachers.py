@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soxr
 
 from trivox.platform.errors import MissingModel
-from trivox.platform.hashing import sha256_file
+from trivox.platform.hashing import derived_seed, sha256_file
 from trivox.reward_models.offline import kokoro
 
 TEACHER_RATE = 24_000
@@ -55,7 +55,8 @@ def speak(text: str, voice: str, manner: Manner, kokoro_voices: Path | None) -> 
     written = text.capitalize() + "."
     speed = manner.speed / manner.pitch
     if voice == HIBARI_VOICE:
-        wave = np.asarray(_hibari()(written, speed=speed), np.float32)
+        seed = derived_seed("hibari", text, speed)
+        wave = np.asarray(_hibari()(written, speed=speed, seed=seed), np.float32)
     else:
         wave = _kokoro(written, voice, speed, kokoro_voices)
     wave = soxr.resample(wave, TEACHER_RATE * manner.pitch, RATE).astype(np.float32)

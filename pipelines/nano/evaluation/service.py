@@ -60,8 +60,8 @@ def _held_out(recipe: NanoRecipe, folder: Path) -> tuple[Corpus, list[str]]:
     """The held-out speech, and the voices that are not in it."""
     if recipe.kokoro_voices is None and not is_complete(folder / Split.TEST):
         voices = {"tts_voices": (HIBARI_VOICE,), "unseen_voices": ()}
-        left_out = [*recipe.tts_voices, *recipe.unseen_voices]
-        left_out.remove(HIBARI_VOICE)
+        every = (*recipe.tts_voices, *recipe.unseen_voices)
+        left_out = [voice for voice in every if voice != HIBARI_VOICE]
         folder = folder / HIBARI_VOICE
         recipe = recipe.model_copy(update=voices)
     else:

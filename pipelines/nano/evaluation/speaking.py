@@ -1,6 +1,7 @@
 """tts: intelligibility and naturalness beside the codec's own resynthesis, and whether style is followed."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import librosa
@@ -109,9 +110,9 @@ def griffin_lim(wave: Wave, iterations: int = 32) -> Wave:
 
 
 def _chosen(held_out: Corpus, voices: tuple[str, ...], count: int) -> list[int]:
-    """Clips of the voices in turn: count in all, or as many as there are."""
+    """Clips of the voices in turn: count in all, or as many as there are; a voice that was left out has none."""
     by_voice = [[i for i, c in enumerate(held_out.clips) if c.voice == v] for v in voices]
-    turns = [part for group in zip(*by_voice, strict=False) for part in group]
+    turns = [i for group in zip_longest(*by_voice) for i in group if i is not None]
     return turns[:count]
 
 
