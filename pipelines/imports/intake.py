@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from trivox.pipelines.imports.languages import language_tag
 from trivox.pipelines.imports.rows import (
@@ -12,6 +13,7 @@ from trivox.pipelines.imports.rows import (
     Remark,
     Row,
     RowRefused,
+    checked_spans,
     clean_text,
 )
 from trivox.pipelines.imports.splits import AUDIO, NAMED, TEXT, Key
@@ -99,12 +101,14 @@ class Intake:
         reference = clean_text(row.reference_text) if row.reference_text else None
         common = {"instruction": clean_text(row.instruction) if row.instruction else None}
         audios = self._audios(row)
-        payload: dict[str, str | None]
+        payload: dict[str, Any]
         if asr:
             payload = {"audio": audios[-1].id, "reference_text": text}
         else:
             heard = audios[0].id if audios else None
             payload = {"text": text, "reference_text": reference, "reference_audio": heard}
+            spans = checked_spans(row.inline_instructions, text, row.text or "")
+            payload["inline_instructions"] = spans
         prompt = Prompt.of(self.request.branch, (language,), **payload, **common)
         licence = row.licence or self.request.terms.licence
         keys = _keys(row, text, audios)

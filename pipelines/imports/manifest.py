@@ -11,6 +11,7 @@
 | group          | rows of one group never fall in two splits                                       |
 | split          | train, validation or test; otherwise divided by the import                       |
 | instruction    | how it should be said or written                                                 |
+| inline_instructions | tts: list of [start, end, directive] in characters of text                  |
 | reference_text | the reference answer; asr: otherwise text                                        |
 
 All are optional. A key that looks like a misspelt one of these refuses its row; others are listed in the
@@ -53,6 +54,7 @@ class ManifestRow(BaseModel):
     group: str | None = None
     split: str | None = None
     instruction: str | None = None
+    inline_instructions: tuple[tuple[int, int, str], ...] | None = None
     reference_text: str | None = None
 
 
@@ -104,6 +106,7 @@ def to_row(row: ManifestRow, label: str, root: Path, audio: EncodedAudio | None 
         group=row.group,
         split=split_named(row.split) if row.split else None,
         instruction=row.instruction,
+        inline_instructions=row.inline_instructions or (),
         reference_text=row.reference_text,
     )
 

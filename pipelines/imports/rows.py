@@ -46,6 +46,7 @@ class Row:
     group: str | None = None
     split: Split | None = None
     instruction: str | None = None
+    inline_instructions: tuple[tuple[int, int, str], ...] = ()
     reference_text: str | None = None
 
 
@@ -99,6 +100,25 @@ def clean_text(text: str) -> str:
             "cut it into sentences",
         )
     return cleaned
+
+
+def checked_spans(
+    spans: tuple[tuple[int, int, str], ...], text: str, written: str
+) -> tuple[tuple[int, int, str], ...]:
+    """Spans of directives in text as it was written; RowRefused where they do not lie in it."""
+    if spans and text != written:
+        raise RowRefused(
+            "the text is not in the form in which inline_instructions count its characters",
+            "write it composed (NFC), without white space at its ends or twice in a row",
+        )
+    for start, end, directive in spans:
+        if not 0 <= start <= end <= len(text) or not directive.strip():
+            raise RowRefused(
+                f"inline instruction [{start}, {end}, {directive!r}] does not lie in the text's "
+                f"{len(text)} characters",
+                "give 0 <= start <= end, and a directive",
+            )
+    return spans
 
 
 def split_named(name: str) -> Split:

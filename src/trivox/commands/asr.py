@@ -105,7 +105,7 @@ def rover(
 
     samples, rate = read_audio(file)
     with ExitStack() as stack:
-        named = _systems(systems, workspace, stack)
+        named = recognisers(systems, workspace, stack)
         voted = list(voted_pieces(samples, rate, named, language))
     if json:
         segments = [_voted(piece, language) for piece in voted]
@@ -146,7 +146,7 @@ def pseudo_label(
     rules = LabelRules(language, min_votes, max_disagreement, longest)
     files = audio_files(sources)
     with ExitStack() as stack:
-        named = _systems(systems, workspace, stack)
+        named = recognisers(systems, workspace, stack)
         made = labelled(progress(files, "pseudo-labels"), named, out, rules)
     figures = {
         "manifest": str(made.manifest),
@@ -217,7 +217,7 @@ def _named(row: dict[str, Any]) -> str:
     return f"{row['file']}{channel}"
 
 
-def _systems(names: str, workspace: Path, stack: ExitStack) -> "dict[str, Recogniser]":
+def recognisers(names: str, workspace: Path, stack: ExitStack) -> "dict[str, Recogniser]":
     """The recognisers by their names; policies stay active until the stack closes."""
     from trivox.pipelines.voting import PolicyRecogniser, named_systems
     from trivox.platform.hashing import content_hash

@@ -1,5 +1,6 @@
 """`trivox data`: prompts and speech that come from outside."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,10 @@ from trivox.commands.common import (
 from trivox.platform.records import Branch, Consent, Split
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from trivox.pipelines.descriptions.annotate import Recognise
+    from trivox.pipelines.descriptions.manifest import DescribedFolder
     from trivox.pipelines.imports import ImportReport
 
 app = typer.Typer(help="Import prompts and speech, and see what is there.", no_args_is_help=True)
@@ -118,6 +123,104 @@ def _print(report: "ImportReport", json: bool) -> None:
         typer.echo(f"  refused: {refusal.row}: {refusal.reason}; {refusal.remedy}")
     if len(report.refused) > SHOWN_REFUSALS:
         typer.echo(f"  and {len(report.refused) - SHOWN_REFUSALS} more: see them all with --json")
+
+
+@app.command()
+def describe(
+    source: Annotated[
+        str, typer.Argument(help="Prompt set, or folder or manifest of recordings with texts.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file: thresholds, form and the recipe's other numbers."),
+    ] = None,
+    word_times: Annotated[
+        Path | None,
+        typer.Option(
+            help="CTM file, `clip channel begin duration word` a line; without it no directive is found. A clip "
+            "is named by its path without suffix, or by its prompt's id."
+        ),
+    ] = None,
+    recogniser: Annotated[
+        str | None,
+        typer.Option(
+            help="Who checks the texts: whisper-base, whisper-tiny, pocketsphinx, or a policy version."
+        ),
+    ] = None,
+    sentences: Annotated[
+        bool, typer.Option("--sentences", help="English sentences in place of words.")
+    ] = False,
+    language: Annotated[str, typer.Option(help="BCP-47, of rows that name none.")] = "en-US",
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Describe how recordings are spoken, from what is measured in them.
+
+    Each voice is compared with its own medians: "slow high", and (slow) within a text where the manner changes.
+    The folder's manifest.jsonl is for `trivox data import --branch tts`; dropped.jsonl has what was left out, and
+    why.
+    """
+    from contextlib import ExitStack
+
+    from trivox.pipelines.descriptions.annotate import DescriptionConfig
+    from trivox.pipelines.descriptions.manifest import (
+        describe_folder,
+        from_prompt_set,
+        from_source,
+        read_ctm,
+    )
+    from trivox.platform.config import load_toml
+
+    settings = load_toml(config, DescriptionConfig) if config else DescriptionConfig()
+    if sentences:
+        settings = settings.model_copy(update={"form": "sentences"})
+    times = read_ctm(word_times) if word_times else {}
+    if Path(source).exists():
+        sources = from_source(source, times, language)
+    else:
+        from trivox.pipelines.rounds.service import find_prompt_set
+
+        ws = open_workspace(workspace)
+        sources = from_prompt_set(ws, find_prompt_set(ws, source), times)
+    with ExitStack() as stack:
+        hear = _recognise(recogniser, workspace, stack) if recogniser else None
+        made = describe_folder(sources, out, settings, hear)
+    _print_described(made, json)
+
+
+def _recognise(name: str, workspace: Path, stack: "ExitStack") -> "Recognise":
+    from trivox.commands.asr import recognisers
+    from trivox.platform.errors import ConfigError
+
+    found = recognisers(name, workspace, stack)
+    if len(found) != 1:
+        raise ConfigError(f"--recogniser names {len(found)} systems, {', '.join(found)}: name one")
+    return next(iter(found.values())).transcribe
+
+
+def _print_described(made: "DescribedFolder", json: bool) -> None:
+    found = made.descriptions.described
+    directed = sum(bool(one.directed.spans) for one in found)
+    words = Counter(word for one in found for word in one.words)
+    if json:
+        print_json(
+            {
+                "manifest": str(made.manifest),
+                "described": len(found),
+                "directed": directed,
+                "words": dict(words),
+                "voices": len(made.descriptions.voices),
+                "dropped": made.dropped,
+            }
+        )
+        return
+    told = ", ".join(f"{count} {word}" for word, count in words.most_common()) or "none"
+    left = ", ".join(f"{count} {kind}" for kind, count in made.dropped.items()) or "nothing"
+    typer.echo(
+        f"{made.manifest}: {len(found)} clips of {len(made.descriptions.voices)} voices, {directed} with "
+        f"directives; words: {told}; dropped: {left}"
+    )
 
 
 @app.command("list")
