@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,11 @@ def save_checkpoint(
         "step": step,
         "loss": loss,
     }
+    save_whole(state, path)
+
+
+def save_whole(state: Any, path: Path) -> None:
+    """torch.save, so that path is never half written."""
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)

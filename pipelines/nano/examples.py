@@ -12,12 +12,20 @@ from torch import Tensor
 
 from trivox.pipelines.descriptions.words import describe, voice_statistics
 from trivox.pipelines.nano.align import word_frames
+from trivox.pipelines.nano.checkpoint import save_whole
 from trivox.pipelines.nano.clips import Clip
 from trivox.pipelines.nano.corpus import Corpus
 from trivox.pipelines.nano.prepare import CODES_FILE, load_codes
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.teachers import HIBARI_VOICE, RATE
-from trivox.pipelines.nano.train_encoder import Clips, Speller, augmented, load_speller, padded
+from trivox.pipelines.nano.train_encoder import (
+    HEARD_FILE,
+    Clips,
+    Speller,
+    augmented,
+    load_speller,
+    padded,
+)
 from trivox.pipelines.realtime.dialogues import build, persona_text
 from trivox.platform.audio.prosody import measure
 from trivox.platform.errors import ConfigError
@@ -31,7 +39,6 @@ from trivox.policy.encoder.features import scaled
 from trivox.policy.vocabulary import TokenMap
 
 IGNORE = -100
-HEARD_FILE = "heard.pt"
 PROSODY_FILE = "described.json"
 DIALOGUE_SEEDS = 12
 ENCODER_BATCH = 64
@@ -210,7 +217,7 @@ def hear(recipe: NanoRecipe, folder: Path) -> tuple[list[list[Tensor]], list[lis
             for take in range(recipe.heard_takes)
         ]
         frames = [_frames(speller, h, t) for h, t in zip(takes[0], clips.texts, strict=True)]
-        torch.save((takes, frames), path)
+        save_whole((takes, frames), path)
     takes, frames = torch.load(path)
     return takes, frames
 

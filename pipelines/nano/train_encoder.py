@@ -1,6 +1,7 @@
 """`trivox nano train --part encoder`: the audio encoder learns to spell (CTC, Graves et al. 2006)."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 BLANK = 0
 """Class of no letter; a letter has its place in LETTERS, plus one."""
 MELS_FILE = "mels.npy"
+HEARD_FILE = "heard.pt"
 
 
 class Speller(nn.Module):
@@ -57,6 +59,9 @@ def train_encoder(recipe: NanoRecipe, folder: Path) -> Path:
             shown.update(task, advance=1, description=f"training encoder, loss {loss:.3f}")
             if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.encoder_steps:
                 save_checkpoint(checkpoint, speller, optimiser, step + 1, loss)
+    if first < recipe.encoder_steps:
+        # What another encoder heard is of no use to the language model.
+        (folder / HEARD_FILE).unlink(missing_ok=True)
     speller.encoder.config.dropout = 0.0
     speller.encoder.save_pretrained(folder / "encoder")
     torch.save(speller.head.state_dict(), folder / "encoder" / "letters.pt")
@@ -85,7 +90,9 @@ class Clips:
         if not path.exists():
             numbers = progress(range(len(corpus)), f"features {folder.name}")
             mels = [raw_mel(corpus.waveform(i)).astype(np.float16) for i in numbers]
-            np.save(path, np.concatenate(mels))
+            partial = folder / f".partial-{MELS_FILE}"
+            np.save(partial, np.concatenate(mels))
+            os.replace(partial, path)
         starts = corpus.starts // 160
         frames = torch.from_numpy(np.load(path))
         parts = [frames[begin:end] for begin, end in zip(starts, starts[1:], strict=False)]

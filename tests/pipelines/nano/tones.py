@@ -1,4 +1,4 @@
-"""A corpus without teachers: each letter is a tone of its own for 80 ms, two frames of the codec; space is silence."""
+"""A corpus without teachers: each letter is a tone of its own for 80 ms, a space none."""
 
 import random
 from pathlib import Path
