@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from trivox.pipelines.imports import builtin_prompts, import_human_prompts
+from trivox.pipelines.imports import builtin, builtin_prompts, import_human_prompts
+from trivox.pipelines.nano.clips import plan
+from trivox.pipelines.nano.domain import split_of, words
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.pipelines.nano.sentences import sentences
 from trivox.platform.errors import BadImport, ConfigError, NotFound
 from trivox.platform.records import Audio, Branch, Consent, Prompt, Speaker, Split
 from trivox.platform.store import Workspace
@@ -79,36 +80,47 @@ def test_human_prompts_missing_or_damaged(
         import_human_prompts(workspace, sounds, texts)
 
 
+SMALL = NanoRecipe(
+    train_sentences={"heart": 300}, train_replies={}, word_sequences=0, test_sentences=30
+)
+
+
 def test_builtin_prompts_are_new_to_the_model(workspace: Workspace) -> None:
-    recipe = NanoRecipe()
-    made = builtin_prompts(workspace, train=60, test=40, seed=0)
+    """No clip of the corpus holds one; each is of the split by its hash."""
+    made = builtin_prompts(workspace, train=60, test=40, seed=0, recipe=SMALL)
     assert made.reference == "nano-domain@1"
     assert len(made.prompts(Split.TRAIN)) == 60 and len(made.prompts(Split.TEST)) == 40
-    texts = [str(workspace.records.get(Prompt, item.prompt).text) for item in made.items]
-    known = recipe.train_sentences + recipe.validation_sentences + recipe.test_sentences
-    assert len(set(texts)) == 100 and not set(texts) & set(sentences(known, recipe.seed))
-    assert len({text.split()[0] for text in texts}) >= 6, "no template crowds out the others"
-    domain = {word for text in sentences(2000, 1) for word in text.split()}
-    assert {word for text in texts for word in text.split()} <= domain
+    texts = {
+        item.prompt: str(workspace.records.get(Prompt, item.prompt).text) for item in made.items
+    }
+    known = {clip.text for split in Split for clip in plan(SMALL, split)}
+    assert len(set(texts.values())) == 100 and not set(texts.values()) & known
+    assert all(split_of(texts[item.prompt]) is item.split for item in made.items)
+    assert len({text.split()[0] for text in texts.values()}) >= 15, (
+        "no intent crowds out the others"
+    )
+    assert {word for text in texts.values() for word in text.split()} <= set(words())
 
 
 def test_builtin_prompts_repeat(workspace: Workspace) -> None:
-    recipe = NanoRecipe(train_sentences=50, validation_sentences=5, test_sentences=5)
-    first = builtin_prompts(workspace, train=3, test=2, seed=0, recipe=recipe)
-    assert builtin_prompts(workspace, train=3, test=2, seed=0, recipe=recipe) == first
-    other = builtin_prompts(workspace, train=3, test=2, seed=1, recipe=recipe)
+    first = builtin_prompts(workspace, train=3, test=2, seed=0, recipe=SMALL)
+    assert builtin_prompts(workspace, train=3, test=2, seed=0, recipe=SMALL) == first
+    other = builtin_prompts(workspace, train=3, test=2, seed=1, recipe=SMALL)
     assert other.version == 2 and other.items != first.items
     assert len(workspace.records.find(Prompt)) == 10
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "message"),
-    [
-        (0, 0, "at least one"),
-        (-1, 5, "at least one"),
-        (9000, 0, "the domain has 5432 that are new"),
-    ],
-)
-def test_builtin_counts(workspace: Workspace, train: int, test: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_builtin_prompts_of_a_domain_that_gives_no_more(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One draw for each sentence: some are of another split."""
+    monkeypatch.setattr(builtin, "TRIES", 1)
+    with pytest.raises(ConfigError, match=r"200 test prompts: the domain gave \d+ that are new"):
+        builtin_prompts(workspace, train=0, test=200, seed=0, recipe=SMALL)
+    assert workspace.records.find(Prompt) == []
+
+
+@pytest.mark.parametrize(("train", "test"), [(0, 0), (-1, 5)])
+def test_builtin_counts(workspace: Workspace, train: int, test: int) -> None:
+    with pytest.raises(ConfigError, match="at least one"):
         builtin_prompts(workspace, train=train, test=test, seed=0)

@@ -23,7 +23,9 @@ def test_a_file_overrides(tmp_path: Path) -> None:
     [
         ("lm_step = 10", "lm_step: Extra inputs are not permitted; known keys: seed"),
         ("lm_steps = 0", "lm_steps: Input should be greater than or equal to 1"),
-        ("lm_tts_share = 1.5", "lm_tts_share: Input should be less than or equal to 1"),
+        ("lm_reasoning_share = 1.5", "lm_reasoning_share: Input should be less than or equal to 1"),
+        ("lm_branch_shares = {sing = 1.0}", "'asr', 'tts' or 'realtime'"),
+        ("lm_branch_shares = {tts = -1.0}", "greater than or equal to 0"),
         ('seed = "x"', "seed: Input should be a valid integer"),
         ("seed = ", "not valid TOML"),
     ],
