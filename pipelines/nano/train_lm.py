@@ -93,7 +93,8 @@ def _step(
     for group in optimiser.param_groups:
         group["lr"] = recipe.lm_learning_rate * warm * (0.02 + 0.98 * cosine)
     rng = np.random.default_rng([recipe.seed, step])
-    shares = recipe.lm_branch_shares
+    late = step >= recipe.lm_late_from
+    shares = recipe.lm_late_branch_shares if late else recipe.lm_branch_shares
     branch = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
     rows = examples.batch(branch, rng)
     ids, mask, labels = padded_rows(rows, examples.tokens.pad)
