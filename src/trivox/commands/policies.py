@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trivox.commands import backbones
 from trivox.commands.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
@@ -233,83 +234,5 @@ def _show_training(made: dict[str, Any]) -> None:
     typer.echo(f"  artefact       {made['artefact']}")
 
 
-@app.command()
-def init(
-    backbone: Annotated[
-        str,
-        typer.Option(help="Causal LM with one output head, and its tokenizer: hub id or folder."),
-    ],
-    codec: Annotated[
-        str,
-        typer.Option(
-            help="Codec: hub id, folder, or package:NAME for that of a packaged backbone."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="New folder for the backbone.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Model whose audio encoder it hears with: hub id or folder."),
-    ] = None,
-    codebooks: Annotated[
-        int | None, typer.Option(min=1, help="How many codebooks to use; all of them if not given.")
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(help="Order of the codes: flat, delayed, interleaved or interleaved:FRAMES."),
-    ] = "flat",
-    words: Annotated[
-        bool, typer.Option("--words", help="Speech goes word by word with its text (flat only).")
-    ] = False,
-    codec_by_id: Annotated[
-        bool, typer.Option("--codec-by-id", help="Name the codec instead of copying its weights.")
-    ] = False,
-    adapter_stack: Annotated[
-        int | None,
-        typer.Option(min=1, help="Encoder frames in one embedding; as many as make 12.5 a second."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the new rows and the adapter.")] = 0,
-    json: JsonOption = False,
-) -> None:
-    """Make a backbone of a language model, a codec and perhaps an audio encoder of your own."""
-    from dataclasses import asdict
-
-    from trivox.policy.extend import Extension, extend
-
-    wanted = Extension(
-        backbone,
-        codec,
-        encoder,
-        codebooks,
-        layout,
-        "words" if words else "none",
-        not codec_by_id,
-        adapter_stack,
-        seed,
-    )
-    done = extend(wanted, out)
-    if json:
-        print_json(asdict(done))
-        return
-    typer.echo(f"{out}: {done.parameters / 1e6:.1f} M parameters, {done.vocab_size} tokens")
-    typer.echo(
-        f"  {done.audio_tokens} are audio; a second of speech is {done.tokens_per_second:g} of them"
-    )
-    typer.echo("  its audio tokens are untrained: `trivox policy train --algorithm sft` comes next")
-
-
-@app.command()
-def add(
-    folder: Annotated[
-        Path, typer.Argument(help="Backbone folder, as `trivox policy init` writes it.")
-    ],
-    name: Annotated[str, typer.Option(help="Name of the version.")],
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Register a backbone of your own in the workspace, as a candidate; its folder stays where it is."""
-    from dataclasses import asdict
-
-    from trivox.pipelines.backbones import add_backbone
-
-    policy = add_backbone(open_workspace(workspace), folder, name)
-    print_json(asdict(policy)) if json else typer.echo(f"{policy.name}: {policy.id}")
+app.command()(backbones.init)
+app.command()(backbones.add)
