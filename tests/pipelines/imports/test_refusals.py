@@ -242,3 +242,21 @@ def test_a_refusal_reads_as_one_line() -> None:
     assert (
         str(Refusal("a:1", "the text is empty", "delete it")) == "a:1: the text is empty: delete it"
     )
+
+
+def test_directives_that_do_not_lie_in_their_text(workspace: Workspace, source: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": "turn on", "inline_instructions": [[5, 7, "slow"], [7, 7, "pause"]]},
+        {"text": "turn off", "inline_instructions": [[5, 9, "slow"]]},
+        {"text": "turn it", "inline_instructions": [[3, 2, "slow"]]},
+        {"text": "turn  this", "inline_instructions": [[0, 4, "slow"]]},
+        {"text": "turn that", "inline_instructions": [[0, 4, " "]]},
+        {"text": "turn those", "inline_instructions": [[0, "slow"]]},
+        {"text": "turn", "inline_instructions": None},
+    ]
+    report = take(workspace, manifest(source, *rows), branch=Branch.TTS)
+    assert [refusal.row for refusal in report.refused] == [f"m.jsonl:{n}" for n in range(2, 7)]
+    assert "[5, 9, 'slow'] does not lie in the text's 8 characters" in report.refused[0].reason
+    (prompt_set,) = workspace.records.find(PromptSet)
+    taken = [workspace.records.get(Prompt, item.prompt) for item in prompt_set.items]
+    assert [one.inline_instructions for one in taken] == [((5, 7, "slow"), (7, 7, "pause")), ()]
