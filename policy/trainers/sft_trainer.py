@@ -61,18 +61,31 @@ def make_trainer(job: Job) -> Any:
         peft_config=None if full or job.start else _lora(lm, job.settings),
         callbacks=[step_callback(job.on_step)],
     )
+    _widen(trainer.model)
     trainer.plan = job.plan
     trainer.marks = branch_marks(job.backbone.tokens)
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer
 
 
+def _widen(model: torch.nn.Module) -> None:
+    """What is trained in float32: peft leaves what it trains in full in bfloat16, where small steps are lost."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
 def _unfrozen(job: Job) -> PreTrainedModel:
-    """All weights in float32, for small steps are lost in bfloat16; the encoder keeps itself frozen."""
+    """All weights but those of the encoder, and of the audio adapter if it is not to be trained; as they were
+    stored, for a whole backbone is written again."""
     lm = job.backbone.lm
-    torch.nn.Module.float(lm)
+    if lm.dtype != torch.float32:
+        torch.nn.Module.float(lm)
+        stored = type(lm).from_pretrained(job.backbone.folder, dtype=torch.float32)
+        lm.load_state_dict(stored.state_dict())
     lm.requires_grad_(True)
-    if isinstance(lm, TrivoxForCausalLM) and lm.model.adapter is not None:
+    if isinstance(lm, TrivoxForCausalLM) and lm.hears:
+        lm.model.encoder.requires_grad_(False)
         lm.model.adapter.requires_grad_(job.settings.train_adapter)
     return lm
 

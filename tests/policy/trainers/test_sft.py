@@ -207,8 +207,10 @@ def test_gradient_reaches_the_audio_adapter_and_not_the_encoder(
 ) -> None:
     settings = SETTINGS.model_copy(update={"lora_rank": rank})
     trainer = trainer_of(hearing_folder, mixture[::3], settings, tmp_path)
-    trainer.model.train()
+    trained = [n for n, weight in trainer.model.named_parameters() if weight.requires_grad]
+    assert trained and not any(".encoder." in name for name in trained)
     batch = trainer.data_collator([{"row": 0}, {"row": 1}])
+    trainer.model.train()
     with without_renaming_notices():
         trainer.compute_loss(trainer.model, batch).backward()
     weights = dict(trainer.model.named_parameters())
@@ -413,6 +415,28 @@ def test_recomputed_activations_change_nothing(
     recomputed = train_sft(hearing_folder, mixture, again, tmp_path / "again", seed=1)
     for one, other in zip(kept.metrics, recomputed.metrics, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("rank", [4, 0])
+def test_what_is_trained_is_in_float32(
+    rank: int, hearing_folder: Path, mixture: list[Row], tmp_path: Path
+) -> None:
+    """As on a GPU, where the rest is in bfloat16: steps of 1e-5 beside weights near 1 would be lost there."""
+    backbone = Backbone.load(hearing_folder)
+    torch.nn.Module.to(backbone.lm, torch.bfloat16)
+    settings = SETTINGS.model_copy(update={"lora_rank": rank, "train_tokens": True})
+    plan = plan_rows(backbone, mixture, settings, 0)
+    with without_renaming_notices():
+        trainer = make_trainer(
+            Job(backbone, mixture, plan, settings, tmp_path, 0, None, lambda done, total: None)
+        )
+    stored = load_file(hearing_folder / "model.safetensors")
+    for name, weight in trainer.model.named_parameters():
+        wide = rank == 0 or weight.requires_grad
+        assert weight.dtype == (torch.float32 if wide else torch.bfloat16), name
+        assert rank or torch.equal(weight, stored[name])
+    head = trainer.model.get_output_embeddings().weight
+    assert head is trainer.model.get_input_embeddings().weight
 
 
 def test_silent_and_steps_are_reported(
