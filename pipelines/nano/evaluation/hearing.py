@@ -44,21 +44,23 @@ def recorded_prompts(
 ) -> dict[str, Any]:
     """asr on imported recordings (test split) of people: WER of nano, and of Whisper base for comparison.
 
-    too_long: recordings that do not fit the model's context; they are left out of both figures.
+    too_long: recordings that do not fit the model's context; they are left out of both figures, which are None
+    where no recording is left.
     """
     chosen = [ws.records.get(Prompt, one) for one in prompts.prompts(Split.TEST)[:count]]
-    judge = whisper_base()
     pairs = [(_recording(ws, prompt), prompt.reference_text or "") for prompt in chosen]
     fitting = [pair for pair in pairs if len(pair[0]) <= speaker.longest_s * RATE]
     waves, texts = [wave for wave, _ in fitting], [text for _, text in fitting]
     heard = [t.text for t in in_batches(waves, "human prompts", speaker.transcribe)]
+    judge = whisper_base()
+    judged = recognise(judge, waves, "human: recognise")
     return {
         "prompt_set": prompts.reference,
         "recordings": len(waves),
         "too_long": len(pairs) - len(fitting),
         "minutes": sum(map(len, waves)) / RATE / 60,
-        "asr_wer": error_rate(texts, heard),
-        "judge_wer": error_rate(texts, recognise(judge, waves, "human: recognise")),
+        "asr_wer": error_rate(texts, heard) if waves else None,
+        "judge_wer": error_rate(texts, judged) if waves else None,
         "judge": judge.name,
     }
 
