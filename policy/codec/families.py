@@ -81,7 +81,7 @@ class _Tail:
         return self._layers(whole)[0, 0, known * self._hop :]
 
 
-def _causal_reach(config: Any) -> int:
+def causal_reach(config: Any) -> int:
     """Columns that one sample of a SEANet decoder sees to its left, beginning at its first convolution."""
     reach = config.last_kernel_size - 1
     for ratio in reversed(config.upsampling_ratios):
@@ -114,7 +114,7 @@ def _mimi_renderer(model: Any) -> Renderer:
     decoder, stride = model.decoder, model.config.latent_stride
     cache = DynamicCache(config=decoder.config)
     hop = math.prod(model.config.upsampling_ratios)
-    seanet = _Tail(decoder.decoder_seanet, _causal_reach(model.config), hop)
+    seanet = _Tail(decoder.decoder_seanet, causal_reach(model.config), hop)
 
     def render(codes: Tensor, skip: int, count: int) -> Tensor:
         latents = decoder.upsample(model.quantizer.decode(codes[None]))
@@ -134,7 +134,7 @@ def _encode_encodec(model: Any, samples: npt.NDArray[np.float32], codebooks: int
 
 def _encodec_renderer(model: Any) -> Renderer:
     first, recurrent, *rest = model.decoder.layers
-    tail = _Tail(torch.nn.Sequential(*rest), _causal_reach(model.config), model.config.hop_length)
+    tail = _Tail(torch.nn.Sequential(*rest), causal_reach(model.config), model.config.hop_length)
     state: Any = None
 
     def render(codes: Tensor, skip: int, count: int) -> Tensor:

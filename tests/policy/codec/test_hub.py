@@ -19,6 +19,7 @@ from trivox.policy.codec import (
     load_codec,
     save_codec,
 )
+from trivox.policy.codec.families import CODEC_FAMILIES, causal_reach
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "mimi": tiny_mimi,
@@ -119,6 +120,39 @@ def test_stream_agrees_with_the_models_own_decode(codec: HubCodec, frames: int) 
         assert np.sqrt(((spoken - wanted) ** 2).mean()) < 0.2 * np.sqrt((wanted**2).mean())
     else:
         np.testing.assert_allclose(spoken, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def seen_by(
+    decode: Callable[[torch.Tensor], torch.Tensor], channels: int, hop: int
+) -> tuple[int, int]:
+    """Columns to the left and right of one in the middle of 80 that its samples depend on, by gradient."""
+    columns = torch.randn(1, channels, 80, requires_grad=True)
+    decode(columns).reshape(-1)[40 * hop : 41 * hop].abs().sum().backward()
+    assert columns.grad is not None
+    touched = columns.grad.abs().sum((0, 1)).nonzero()[:, 0]
+    return 40 - int(touched.min()), int(touched.max()) - 40
+
+
+@pytest.mark.parametrize("ratios", [(2, 4, 5, 8), (2, 4, 8, 8)])
+def test_dac_chunks_have_all_that_its_convolutions_see(ratios: tuple[int, ...]) -> None:
+    model = tiny_dac(ratios=ratios).double()
+    seen = seen_by(
+        lambda z: model.decoder(z.double()), model.config.hidden_size, model.config.hop_length
+    )
+    chunking = CODEC_FAMILIES["dac"].chunking(model.config)
+    assert max(seen) <= chunking.before == chunking.after <= max(seen) + 3
+
+
+@pytest.mark.parametrize("name", ["mimi", "encodec"])
+def test_causal_tails_have_all_that_their_convolutions_see(name: str) -> None:
+    model = MAKERS[name]().double()
+    if name == "mimi":
+        layers, channels, hop = model.decoder.decoder_seanet, model.config.hidden_size, 960
+    else:
+        layers, channels, hop = torch.nn.Sequential(*model.decoder.layers[2:]), 64, 320
+    left, right = seen_by(lambda z: layers(z.double()), channels, hop)
+    assert right == 0
+    assert left <= causal_reach(model.config) <= left + 8
 
 
 def test_latency(codec: HubCodec) -> None:
