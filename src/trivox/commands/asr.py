@@ -105,7 +105,7 @@ def rover(
 
     samples, rate = read_audio(file)
     with ExitStack() as stack:
-        named = recognisers(systems, workspace, stack)
+        named = _systems(systems, workspace, stack)
         voted = list(voted_pieces(samples, rate, named, language))
     if json:
         segments = [_voted(piece, language) for piece in voted]
@@ -146,7 +146,7 @@ def pseudo_label(
     rules = LabelRules(language, min_votes, max_disagreement, longest)
     files = audio_files(sources)
     with ExitStack() as stack:
-        named = recognisers(systems, workspace, stack)
+        named = _systems(systems, workspace, stack)
         made = labelled(progress(files, "pseudo-labels"), named, out, rules)
     figures = {
         "manifest": str(made.manifest),
@@ -217,18 +217,23 @@ def _named(row: dict[str, Any]) -> str:
     return f"{row['file']}{channel}"
 
 
-def recognisers(names: str, workspace: Path, stack: ExitStack) -> "dict[str, Recogniser]":
+def _systems(names: str, workspace: Path, stack: ExitStack) -> "dict[str, Recogniser]":
     """The recognisers by their names; policies stay active until the stack closes."""
-    from trivox.pipelines.voting import PolicyRecogniser, named_systems
+    from trivox.pipelines.voting import named_systems
+
+    listed = [name.strip() for name in names.split(",") if name.strip()]
+    return named_systems(listed, lambda name: policy_recogniser(name, workspace, stack))
+
+
+def policy_recogniser(name: str, workspace: Path, stack: ExitStack) -> "Recogniser":
+    """A policy version as a recogniser, active until the stack closes."""
+    from trivox.pipelines.voting import PolicyRecogniser
     from trivox.platform.hashing import content_hash
 
-    def of_policy(name: str) -> "Recogniser":
-        resident, version, adapter = load_policy(workspace, name)
-        speaker = stack.enter_context(resident.using(adapter))
-        weights = content_hash([version.backbone, version.artefact_hash])
-        return PolicyRecogniser(name, weights, speaker)
-
-    return named_systems([name.strip() for name in names.split(",") if name.strip()], of_policy)
+    resident, version, adapter = load_policy(workspace, name)
+    speaker = stack.enter_context(resident.using(adapter))
+    weights = content_hash([version.backbone, version.artefact_hash])
+    return PolicyRecogniser(name, weights, speaker)
 
 
 def _voted(piece: "VotedPiece", language: str) -> dict[str, Any]:

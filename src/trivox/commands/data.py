@@ -190,13 +190,12 @@ def describe(
 
 
 def _recognise(name: str, workspace: Path, stack: "ExitStack") -> "Recognise":
-    from trivox.commands.asr import recognisers
-    from trivox.platform.errors import ConfigError
+    from trivox.commands.asr import policy_recogniser
+    from trivox.pipelines.voting import RECOGNISERS
 
-    found = recognisers(name, workspace, stack)
-    if len(found) != 1:
-        raise ConfigError(f"--recogniser names {len(found)} systems, {', '.join(found)}: name one")
-    return next(iter(found.values())).transcribe
+    if name in RECOGNISERS:
+        return RECOGNISERS[name]().transcribe
+    return policy_recogniser(name, workspace, stack).transcribe
 
 
 def _print_described(made: "DescribedFolder", json: bool) -> None:

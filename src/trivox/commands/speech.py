@@ -60,13 +60,15 @@ def say(
     from trivox.pipelines.speaking import read_context, utterance
     from trivox.platform.audio.io import write_wav
     from trivox.platform.errors import WorkError
+    from trivox.platform.text.directives import parse
     from trivox.policy.speaker import TTS_SAMPLING
 
+    parse(text)  # before a model is loaded for it
+    before = read_context(context) if context else ()
     resident, version, adapter = load_policy(workspace, policy)
     sampling = (
         TTS_SAMPLING if temperature is None else replace(TTS_SAMPLING, temperature=temperature)
     )
-    before = read_context(context) if context else ()
     asked = utterance(resident.backbone, text, instruction, voice, before)
     with resident.using(adapter) as speaker:
         speech = speaker.speak_verified([asked], [seed], sampling, takes)[0]

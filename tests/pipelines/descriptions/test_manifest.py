@@ -11,7 +11,7 @@ from tests.pipelines.descriptions.speech import NORMAL, Manner, spoken
 from trivox.cli import app
 from trivox.pipelines.descriptions.manifest import read_ctm
 from trivox.pipelines.imports import import_source
-from trivox.platform.audio.io import write_wav
+from trivox.platform.audio.io import Samples, write_wav
 from trivox.platform.errors import BadImport, ConfigError, NotFound
 from trivox.platform.records import Branch, Prompt, PromptSet
 from trivox.platform.store import Workspace
@@ -110,6 +110,22 @@ def test_a_prompt_set(source: Path, tmp_path: Path) -> None:
     rows = lines(tmp_path / "out" / "manifest.jsonl")
     assert {row["speaker"] for row in rows} == {"spoken:anna"}
     assert all(row["instruction"].endswith(".") and row["split"] == "train" for row in rows)
+
+
+class Deaf:
+    """Hears the text in clips without the loud one, in which it hears another word."""
+
+    def transcribe(self, samples: Samples, language: str) -> str:
+        return "hello" if samples.max() > 0.2 else TEXT
+
+
+def test_cross_checked(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivox.pipelines.voting.RECOGNISERS", {"deaf": Deaf})
+    found = described(source, tmp_path / "out", "--recogniser", "deaf")
+    assert found["dropped"] == {"refused": 1, "misheard": 1}
+    assert found["words"] == {}
+    rates = [row["error_rate"] for row in lines(tmp_path / "out" / "measures.jsonl")]
+    assert rates == [0.0] * 9
 
 
 def test_refused(source: Path, tmp_path: Path) -> None:
