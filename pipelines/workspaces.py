@@ -10,7 +10,7 @@ from trivox.platform.registry import register
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import PACKAGED, backbone_hash, locate
 
-NANO = "trivox-nano-v1"
+NANO = "trivox-nano-v2"
 BUILTIN_TRAIN, BUILTIN_TEST, BUILTIN_SEED = 400, 200, 0
 
 

@@ -72,8 +72,14 @@ def promote(
     """Put policy in use on its branch and retire the one before it, with the decision, in one transaction.
 
     proxy: only proxies of people's judgement measured the win. Promoting what is promoted already, in the
-    same way, returns the decision that did so.
+    same way, returns the decision that did so. Raises UsageError for an adapter over several branches, which
+    is in no branch's place.
     """
+    if policy.branch is None and policy.backbone is not None:
+        raise UsageError(
+            f"policy {policy.name} is an adapter over several branches and a branch runs on one of its own: "
+            "train it for one branch, or all weights with --full"
+        )
     status = PolicyStatus.PROXY if proxy else PolicyStatus.PROMOTED
     with ws.records.transaction():
         current = ws.records.get(PolicyVersion, policy.id)

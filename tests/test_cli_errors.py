@@ -189,7 +189,7 @@ def test_a_round_on_such_prompts_is_not_enqueued(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["round", "run", "--policy", "gpt"], 2, ["'gpt'", "trivox-nano-v1"]),
+        (["round", "run", "--policy", "gpt"], 2, ["'gpt'", "trivox-nano-v2"]),
         (["round", "run", "--prompts", "none"], 2, ["'none'", "nano-domain@1"]),
         (["round", "run", "--judges", "robots"], 2, ["label.judges"]),
         (["round", "run", "--count", "0"], 2, ["rollout.prompts"]),

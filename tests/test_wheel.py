@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ["annotation", "dashboards", "pipelines", "platform", "policy", "reward_models"]
-WEIGHTS = "policy/checkpoints/trivox-nano-v1/"
+WEIGHTS = "policy/checkpoints/trivox-nano-v2/"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ class PolicyStatus(StrEnum):
 class PolicyVersion:
     """A backbone (branch None) or a branch adapter on one.
 
-    parents: policy id -> weight. artefact: folder, relative to the workspace, or `package:trivox-nano-v1`;
+    parents: policy id -> weight. artefact: folder, relative to the workspace, or `package:trivox-nano-v2`;
     artefact_hash: sha256 over its weights. backbone: policy id of the backbone below an adapter.
     """
 

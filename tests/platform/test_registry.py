@@ -30,7 +30,7 @@ def policy(id_: str, name: str, **more: Any) -> PolicyVersion:
     return PolicyVersion(id=id_, project="default", name=name, **(given | more))
 
 
-BASE = policy("po_base", "nano-v1", branch=None, artefact="package:trivox-nano-v1")
+BASE = policy("po_base", "nano-v1", branch=None, artefact="package:trivox-nano-v2")
 FIRST = policy("po_aa11", "tts-1", parents={"po_base": 1.0}, backbone="po_base")
 SECOND = policy("po_aa22", "tts-2", parents={"po_aa11": 1.0}, backbone="po_base")
 
@@ -126,3 +126,12 @@ def test_lineage(ws: Workspace) -> None:
         "po_aa11",
         "po_base",
     ]
+
+
+def test_adapter_over_several_branches_is_in_no_place(ws: Workspace) -> None:
+    mixed = policy("po_mixed", "mixed", branch=None, parents={"po_base": 1.0}, backbone="po_base")
+    registry.register(ws, mixed)
+    registry.promote(ws, BASE, proxy=False, **WHY)
+    with pytest.raises(UsageError, match="adapter over several branches"):
+        registry.promote(ws, mixed, proxy=False, **WHY)
+    assert status(ws, BASE) == PolicyStatus.PROMOTED

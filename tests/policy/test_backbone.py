@@ -61,8 +61,8 @@ def test_hash_is_of_both_weights_and_not_of_the_place(backbone_folder: Path, cop
 
 def test_locate(tmp_path: Path) -> None:
     assert locate("artefacts/one", tmp_path) == tmp_path / "artefacts" / "one"
-    packaged = locate("package:trivox-nano-v1", tmp_path)
-    assert packaged.parts[-3:] == ("policy", "checkpoints", "trivox-nano-v1")
+    packaged = locate("package:trivox-nano-v2", tmp_path)
+    assert packaged.parts[-3:] == ("policy", "checkpoints", "trivox-nano-v2")
 
 
 def test_no_dropout_in_training_mode_either(backbone: Backbone) -> None:

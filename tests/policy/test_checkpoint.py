@@ -19,7 +19,7 @@ from trivox.policy.backbone import locate
 from trivox.policy.resident import ResidentPolicy
 from trivox.policy.vocabulary import TokenMap, nano_token_map
 
-CHECKPOINT = locate("package:trivox-nano-v1", Path())
+CHECKPOINT = locate("package:trivox-nano-v2", Path())
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 CLIPS = (
     "turn_off_the_light_in_the_bedroom",
