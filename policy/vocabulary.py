@@ -13,6 +13,7 @@ import numpy.typing as npt
 from trivox.platform.errors import UnspeakableText
 from trivox.policy.codec.interface import CodecSpec
 from trivox.policy.codec.layouts import flatten, unflatten, vocabulary_size
+from trivox.policy.text import speakable
 
 TOKEN_MAP_FILE = "token_map.json"
 MARKS = (
@@ -69,6 +70,10 @@ class TokenMap:
     carries: Literal["words", "none"]
     vocab_size: int
     tokenizer: Any = field(default=None, repr=False, compare=False)
+
+    def written(self, text: str) -> str:
+        """A text as the model reads and writes it: as it stands, or in the alphabet where there is one."""
+        return speakable(text) if self.text_by == "characters" else text
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of a text; what reads like a mark or a code in it stays text.

@@ -256,9 +256,7 @@ def described(recipe: NanoRecipe, folder: Path) -> list[tuple[str, ...]]:
     if not path.exists():
         corpus = Corpus.load(folder / Split.TRAIN)
         measured = [
-            measure(
-                corpus.waveform(i), RATE, clip.text, pitch=corpus.pitch_of(i), loudness=False
-            )
+            measure(corpus.waveform(i), RATE, clip.text, pitch=corpus.pitch_of(i), loudness=False)
             for i, clip in enumerate(progress(corpus.clips, "prosody"))
         ]
         voices = {clip.voice for clip in corpus.clips}

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from trivox.pipelines.nano.train_encoder import LETTERS_FILE
 from trivox.platform.errors import NotFound
 from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
 from trivox.policy.processing import NanoFeatureExtractor
@@ -21,7 +22,7 @@ def export(folder: Path, checkpoint: Path) -> int:
         if not (folder / part / WEIGHTS_FILE).exists():
             raise NotFound(f"{folder}: {part} is not trained yet: trivox nano train --part {part}")
     NanoFeatureExtractor().save_pretrained(folder / "lm")
-    shutil.copyfile(folder / "encoder" / "letters.pt", folder / "lm" / "letters.pt")
+    shutil.copyfile(folder / "encoder" / LETTERS_FILE, folder / "lm" / LETTERS_FILE)
     written = 0
     for source, target in (
         (folder / "lm", checkpoint),

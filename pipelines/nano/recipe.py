@@ -66,7 +66,7 @@ class NanoRecipe(BaseModel):
     """Shares of the batches at first; a batch is of one branch."""
     lm_late_from: int = Field(1000, ge=0)
     lm_late_branch_shares: dict[str, float] = {"asr": 0.36, "tts": 0.36, "realtime": 0.28}
-    """Shares from step lm_late_from on: hearing, which realtime needs too, is learned late and takes most updates."""
+    """Shares from step lm_late_from on: hearing, which realtime needs too, takes most updates."""
     lm_reasoning_share: float = Field(0.3, ge=0, le=1)
     """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
     lm_voice_balance: float = Field(6.0, gt=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
@@ -20,6 +21,8 @@ LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 BLANK = 0
 """Class of no letter; a letter has its place in LETTERS, plus one."""
 MELS_FILE = "mels.npy"
+LETTERS_FILE = "letters.safetensors"
+"""The head of the trained encoder: which letter a frame spells. Forced alignment needs it."""
 HEARD_FILE = "heard.pt"
 
 
@@ -64,7 +67,7 @@ def train_encoder(recipe: NanoRecipe, folder: Path) -> Path:
         (folder / HEARD_FILE).unlink(missing_ok=True)
     speller.encoder.config.dropout = 0.0
     speller.encoder.save_pretrained(folder / "encoder")
-    torch.save(speller.head.state_dict(), folder / "encoder" / "letters.pt")
+    save_file(speller.head.state_dict(), folder / "encoder" / LETTERS_FILE)
     return folder / "encoder"
 
 
@@ -72,7 +75,7 @@ def load_speller(folder: Path) -> Speller:
     """The trained encoder with its head, in eval mode."""
     encoder = NanoEncoder.from_pretrained(folder / "encoder")
     speller = Speller(encoder)
-    speller.head.load_state_dict(torch.load(folder / "encoder" / "letters.pt"))
+    speller.head.load_state_dict(load_file(folder / "encoder" / LETTERS_FILE))
     return speller.eval()
 
 

@@ -7,16 +7,15 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import load_file
 
 from trivox.pipelines.nano.align import word_frames
-from trivox.pipelines.nano.train_encoder import LETTERS, Speller
+from trivox.pipelines.nano.train_encoder import LETTERS, LETTERS_FILE, Speller
 from trivox.platform.audio.io import resample
 from trivox.policy.backbone import Backbone
 from trivox.policy.encoder.nano import NanoEncoder
 from trivox.policy.modeling import TrivoxForCausalLM
 
-LETTERS_FILE = "letters.pt"
-"""The head that nano's encoder was trained by, beside the backbone's weights."""
 Wave = npt.NDArray[np.float32]
 
 
@@ -57,7 +56,7 @@ class ByHearing:
         self.approximate = 0
         self._backbone = backbone
         self._speller = Speller(encoder)
-        self._speller.head.load_state_dict(torch.load(head))
+        self._speller.head.load_state_dict(load_file(head))
         self._speller.head.to(encoder.device)
         self._speller.eval()
 

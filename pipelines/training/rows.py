@@ -22,7 +22,7 @@ from trivox.policy.branches.realtime import Heard, Said, realtime_prompt, reason
 from trivox.policy.branches.speech import chunks_of, speech_completion, speech_segments
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.rows import Row
-from trivox.policy.text import speakable, without_directives
+from trivox.policy.text import without_directives
 from trivox.policy.trainers.sft import fault_of
 
 Wave = npt.NDArray[np.float32]
@@ -60,7 +60,7 @@ class RowMaker:
     def _asr(self, prompt: Prompt) -> Row:
         heard = self._features(_needed(prompt.audio, "recording", "import it with its audio"))
         text = _needed(prompt.reference_text, "transcript", "import it with its text")
-        completion = asr_completion(self.backbone.tokens, self._written(text))
+        completion = asr_completion(self.backbone.tokens, self.backbone.tokens.written(text))
         ids = asr_prompt(self.backbone.tokens, self.backbone.embeddings(heard))
         return Row(ids, completion, [True] * len(completion), (heard,))
 
@@ -116,8 +116,8 @@ class RowMaker:
         tokens = self.backbone.tokens
         if tokens.carries == "none":
             return speech_completion(tokens, codes)
-        chunks = chunks_of(speakable(text))
-        tokens.text_ids(speakable(text))  # says what is strange before anything is aligned
+        chunks = chunks_of(tokens.written(text))
+        tokens.text_ids(tokens.written(text))  # says what is strange before anything is aligned
         frames = self._frames(samples, rate, chunks, len(codes))
         return speech_completion(tokens, codes, chunks, frames)
 
@@ -132,10 +132,6 @@ class RowMaker:
             return frames_of([next(shares) if word else 0.0 for word in words], total)
         except ValueError as error:
             raise ConfigError(f"{error}: check that recording and text belong together") from None
-
-    def _written(self, text: str) -> str:
-        """As the policy writes: nano in its letters, others as the reference stands."""
-        return speakable(text) if self.backbone.tokens.text_by == "characters" else text
 
     def _features(self, audio: str) -> Wave:
         samples, rate = self._samples(audio)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivox.policy.branches.constraint import AudioConstraint, Constraint, FreeWords
-from trivox.policy.text import speakable
 from trivox.policy.vocabulary import TokenMap
 
 
@@ -31,9 +30,9 @@ def realtime_prompt(
 
     instruction: how the replies are spoken; nano knows the name of a voice. Raises UnspeakableText.
     """
-    prompt = [tokens.realtime, tokens.persona, *tokens.text_ids(speakable(persona))]
+    prompt = [tokens.realtime, tokens.persona, *tokens.text_ids(tokens.written(persona))]
     if instruction:
-        prompt += [tokens.instruction, *tokens.text_ids(speakable(instruction))]
+        prompt += [tokens.instruction, *tokens.text_ids(tokens.written(instruction))]
     for turn in turns:
         if isinstance(turn, Heard):
             prompt += [tokens.user, *[tokens.audio] * turn.embeddings]
@@ -45,12 +44,12 @@ def realtime_prompt(
 def said_ids(tokens: TokenMap, turn: Said) -> list[int]:
     """A turn that is text: the mark of its role, and the text."""
     role = tokens.user if turn.role == "user" else tokens.assistant
-    return [role, *tokens.text_ids(speakable(turn.text))]
+    return [role, *tokens.text_ids(tokens.written(turn.text))]
 
 
 def reasoning(tokens: TokenMap, thought: str) -> list[int]:
     """`<|think|> thought <|/think|>`: what comes before a reply and is not spoken."""
-    return [tokens.think, *tokens.text_ids(speakable(thought)), tokens.end_think]
+    return [tokens.think, *tokens.text_ids(tokens.written(thought)), tokens.end_think]
 
 
 def realtime_constraint(tokens: TokenMap, thinks: bool = False) -> Constraint:

@@ -9,7 +9,7 @@ from trivox.platform.errors import UnspeakableText
 from trivox.policy.branches.constraint import AudioConstraint, Constraint, GivenWords
 from trivox.policy.branches.realtime import Said, said_ids
 from trivox.policy.branches.speech import chunk_ids, chunks_of
-from trivox.policy.text import speakable, without_directives
+from trivox.policy.text import without_directives
 from trivox.policy.vocabulary import TokenMap
 
 REFERENCE_FRAMES = 20
@@ -33,10 +33,10 @@ def tts_prompt(
     if voice is not None:
         prompt += [tokens.voice, *tokens.audio_ids(voice[:REFERENCE_FRAMES])]
     if instruction:
-        prompt += [tokens.instruction, *tokens.text_ids(speakable(instruction))]
+        prompt += [tokens.instruction, *tokens.text_ids(tokens.written(instruction))]
     for turn in context:
         prompt += said_ids(tokens, turn)
-    return [*prompt, tokens.text, *tokens.text_ids(speakable(text)), tokens.speech]
+    return [*prompt, tokens.text, *tokens.text_ids(tokens.written(text)), tokens.speech]
 
 
 def tts_constraint(tokens: TokenMap, text: str) -> Constraint:
@@ -46,7 +46,7 @@ def tts_constraint(tokens: TokenMap, text: str) -> Constraint:
     """
     if tokens.carries == "none":
         return AudioConstraint(tokens)
-    chunks = chunks_of(speakable(text))
+    chunks = chunks_of(tokens.written(text))
     if not any(map(without_directives, chunks)):
         raise UnspeakableText(text, [], "".join(tokens.characters) or "any text")
     return GivenWords(tokens, chunk_ids(tokens, chunks))

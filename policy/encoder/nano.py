@@ -1,4 +1,4 @@
-"""The nano audio encoder: convolution and attention over log-mel frames (Gulati et al. 2020, Conformer, made small)."""
+"""The nano audio encoder: a small Conformer (Gulati et al. 2020) over log-mel frames."""
 
 import torch
 import torch.nn.functional as F

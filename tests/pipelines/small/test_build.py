@@ -1,4 +1,4 @@
-"""The recipe: what it takes, what it refuses, and the folder that comes out of tiny models in place of the real."""
+"""The recipe: what it takes and refuses, and the folder that comes out of tiny models in place of real ones."""
 
 import json
 from pathlib import Path
