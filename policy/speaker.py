@@ -1,5 +1,6 @@
 """The three branches over one model: it transcribes, speaks and replies."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from trivox.policy.branches.constraint import Constraint
 from trivox.policy.branches.realtime import Heard, Said, realtime_constraint, realtime_prompt
 from trivox.policy.branches.tts import tts_constraint, tts_prompt
 from trivox.policy.engine import Generation, InProcessEngine, Request
+from trivox.policy.modeling.encoders import family_of
 from trivox.policy.text import speakable, without_directives
 
 ASR_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
@@ -82,11 +84,13 @@ class Speaker:
 
     @property
     def longest_s(self) -> float:
-        """Seconds of audio that leave room for a transcript in the model's context."""
+        """Seconds of audio that the encoder hears at once and that leave room for a transcript in the context."""
         limit = self.backbone.position_limit
         room = limit - min(ASR_SAMPLING.max_tokens, limit // 4) - 2
-        second = np.zeros(self.backbone.hearing_rate, np.float32)
-        return room / self.backbone.embeddings(self.backbone.features(second))
+        second = self.backbone.features(np.zeros(self.backbone.hearing_rate, np.float32))
+        encoder = self.backbone.lm.config.encoder_config
+        frames = family_of(encoder).longest(encoder) or math.inf
+        return min(room / self.backbone.embeddings(second), frames / len(second))
 
     def transcribe(
         self, waves: Sequence[Wave], sampling: Sampling = ASR_SAMPLING

