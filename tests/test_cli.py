@@ -105,8 +105,14 @@ JSON_COMMANDS: dict[tuple[str, ...], tuple[list[str], set[str]]] = {
     ("asr", "transcribe"): ([str(SPEECH)], {"policy", "transcripts"}),
 }
 # Tried elsewhere: import in bad input's tests, report and demo in whole rounds, nano in its own.
+SPOKEN = ("turn_off_the_light_in_the_bedroom", "call_john_tomorrow_in_the_morning")
 ELSEWHERE = {("data", "import"), ("report",), ("demo",), ("nano", "evaluate"), ("tts", "say")}
+ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
+ELSEWHERE |= {("policy", "train")}  # tests/pipelines/training
+ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
+ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
+ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
 
 
 def test_every_command_with_json_is_tried() -> None:
@@ -141,7 +147,7 @@ def test_a_spoken_sentence_is_a_wav_file(ws: Workspace, tmp_path: Path) -> None:
     told = json.loads(ended.stdout)
     samples, rate = soundfile.read(out)
     assert told == {
-        "policy": "trivox-nano-v1",
+        "policy": "trivox-nano-v2",
         "file": str(out),
         "seconds": pytest.approx(len(samples) / rate),
         "seed": 0,
@@ -149,6 +155,33 @@ def test_a_spoken_sentence_is_a_wav_file(ws: Workspace, tmp_path: Path) -> None:
     first = out.read_bytes()
     run("tts", "say", "Turn off the lamp!", *arguments)
     assert out.read_bytes() == first  # the same seed is the same take
+
+
+def test_a_reply_in_character_is_a_wav_file(ws: Workspace, tmp_path: Path) -> None:
+    """The packaged persona Anna begins with the words that are hers; the second turn is answered too."""
+    import soundfile
+
+    asked = [str(SPEECH.with_stem(name)) for name in SPOKEN]
+    out = tmp_path / "replies"
+    given = [
+        "--persona",
+        "anna",
+        "--think",
+        "--out",
+        str(out),
+        "--workspace",
+        str(ws.root),
+        "--json",
+    ]
+    told = json.loads(run("realtime", "reply", *asked, *given).stdout)
+    assert told["policy"] == "trivox-nano-v2" and told["persona"] == "anna"
+    assert [reply["file"] for reply in told["replies"]] == [
+        str(out / f"reply-{number}.wav") for number in (1, 2)
+    ]
+    for reply in told["replies"]:
+        samples, rate = soundfile.read(reply["file"])
+        assert reply["seconds"] == pytest.approx(len(samples) / rate)
+        assert reply["text"] and reply["thought"]
 
 
 def test_samples_are_found_by_part_of_their_id(ws: Workspace) -> None:

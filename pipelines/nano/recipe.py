@@ -55,7 +55,7 @@ class NanoRecipe(BaseModel):
     lm_layers: int = 6
     lm_heads: int = 4
     lm_feed_forward: int = 480
-    lm_steps: int = Field(3400, ge=1)
+    lm_steps: int = Field(4000, ge=1)
     lm_batch_tokens: int = Field(4800, ge=1)
     lm_learning_rate: float = 2.5e-3
     lm_branch_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
