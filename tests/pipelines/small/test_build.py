@@ -1,6 +1,8 @@
 """The recipe: what it takes and refuses, and the folder that comes out of tiny models in place of real ones."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from trivox.cli import app
 from trivox.pipelines.small import build as building
 from trivox.pipelines.small.build import build
 from trivox.pipelines.small.recipe import SmallRecipe
+from trivox.pipelines.training.recipe import TrainingRecipe
+from trivox.platform.config import validated
 from trivox.platform.errors import BrokenAudio, ConfigError, MissingModel
 from trivox.platform.records import Sampling
 from trivox.policy.backbone import Backbone
@@ -138,3 +142,12 @@ def test_the_command(packages: None, tmp_path: Path) -> None:
 def test_the_command_refuses(tmp_path: Path, options: list[str], said: str) -> None:
     result = CliRunner().invoke(app, ["policy", "init", "--out", str(tmp_path / "out"), *options])
     assert isinstance(result.exception, ConfigError) and said in str(result.exception)
+
+
+def test_the_recipes_of_the_guide() -> None:
+    """The first is what holds without a file, the second trains all weights."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "trivox-small.md"
+    making, training = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert validated(tomllib.loads(making), SmallRecipe, page.name) == SmallRecipe()
+    recipe = validated(tomllib.loads(training), TrainingRecipe, page.name)
+    assert recipe.train.lora_rank == 0 and recipe.parent == "small"
