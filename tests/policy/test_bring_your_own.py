@@ -159,7 +159,7 @@ def test_old_rows_stay_and_new_ones_are_drawn_around_their_mean(tmp_path: Path, 
     for old, new in zip(before, after, strict=True):
         assert torch.equal(new[:known], old[:known])
         assert torch.allclose(new[known:].mean(0), old[:known].mean(0), atol=0.02)
-        assert torch.allclose(new[known:].std(0), old[:known].std(0), rtol=0.1)
+        assert torch.allclose(new[known:].std(0), 0.3 * old[:known].std(0), rtol=0.1)
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "lm")
     grow(again, known, 4096, seed=3)
     assert torch.equal(again.get_output_embeddings().weight, after[1])
