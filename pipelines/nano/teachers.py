@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soxr
 
 from trivox.platform.errors import MissingModel
-from trivox.platform.hashing import derived_seed, sha256_file
+from trivox.platform.hashing import derived_seed
 from trivox.reward_models.offline import kokoro
 
 TEACHER_RATE = 24_000
@@ -19,7 +19,7 @@ HIBARI_VOICE = "heart"
 Wave = npt.NDArray[np.float32]
 
 VOICES = {
-    # sha256 of the style vectors: voices/NAME.bin in the npm package kokoro-js 1.2.1, Apache-2.0.
+    # Style vectors: voices/NAME.bin in the npm package kokoro-js 1.2.1, Apache-2.0.
     "michael": "am_michael",
     "emma": "bf_emma",
     "bella": "af_bella",
@@ -117,8 +117,3 @@ def _session() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(kokoro(), options, providers=["CPUExecutionProvider"])
-
-
-def voices_hash(folder: Path) -> dict[str, str]:
-    """sha256 of each voice file that the recipe may use."""
-    return {name: sha256_file(folder / f"{file}.bin") for name, file in VOICES.items()}
