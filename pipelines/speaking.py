@@ -47,8 +47,14 @@ def utterance(
 
 
 def marked(prompt: Prompt) -> str:
-    """The text of a prompt with its inline directives in parentheses, "" for none; raises BadDirective."""
-    return write(DirectedText(prompt.text or "", prompt.inline_instructions))
+    """The text of a prompt with its inline directives in parentheses, "" for none; raises BadDirective.
+
+    A text that has its directives in it already is left as it is.
+    """
+    text = prompt.text or ""
+    if not prompt.inline_instructions:
+        return text
+    return write(DirectedText(text, prompt.inline_instructions))
 
 
 def stored_voice(audio: AudioStore, prompt: Prompt, codec: Codec) -> npt.NDArray[np.int32] | None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from trivox.pipelines.nano.align import word_frames
 from trivox.pipelines.nano.train_encoder import LETTERS
@@ -51,7 +52,7 @@ def test_every_word_has_a_frame(words: list[str], spare: int) -> None:
 def write_letters(folder: Path) -> torch.nn.Linear:
     torch.manual_seed(3)
     head = torch.nn.Linear(16, len(LETTERS) + 1)
-    torch.save(head.state_dict(), folder / LETTERS_FILE)
+    save_file(head.state_dict(), folder / LETTERS_FILE)
     return head
 
 

@@ -224,7 +224,7 @@ def test_what_is_no_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ):
         load_codec(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "of-next-year"}))
-    with pytest.raises(ConfigError, match="transformers cannot tell"):
+    with pytest.raises(ConfigError, match="transformers cannot load it"):
         load_codec(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"codec": "wax"}))
     with pytest.raises(ConfigError, match="kind 'wax' is not known"):
