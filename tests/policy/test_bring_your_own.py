@@ -106,8 +106,9 @@ def whole_way(root: Path, **wanted: Any) -> None:
             sound = wave(speaker.hearing_rate)
             heard = speaker.transcribe([sound], SHORT)[0].generation.tokens
             assert {*heard} <= {*backbone.tokens.writable_ids(), backbone.tokens.eos}
-            (reply,) = speaker.reply([Dialogue("say hello", (sound,))], [3], SHORT)
-            assert len(reply.codes) > 0
+            # Any one of them may end at once: the weights are random.
+            replies = speaker.reply([Dialogue("say hello", (sound,))] * 6, range(6), SHORT)
+            assert any(len(reply.codes) for reply in replies)
     sft = SFTSettings(epochs=1, learning_rate=0.01, lora_rank=4, train_tokens=True)
     trained = train_sft(folder, rows_of(backbone), sft, root / "sft", seed=0)
     dpo = DPOSettings(epochs=2, batch_size=1, learning_rate=0.01, lora_rank=4)
