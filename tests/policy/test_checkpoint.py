@@ -108,6 +108,10 @@ def word_errors(policy: ResidentPolicy, waves: list[npt.NDArray[np.float32]]) ->
     return pooled_rate(counts)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="the language model of v2 is unfinished: asr WER 20%, tts WER 78% (its card)",
+)
 class TestFinal:
     """FINAL: these need the finished weights. Three clips: the bounds leave room for two slips in 19 words
     (`trivox nano evaluate` measures on hundreds of sentences)."""
