@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -10,8 +10,16 @@ from torch import nn
 from trivox.platform.errors import ConfigError
 
 
+class HasState(Protocol):
+    """An optimiser, or several in one."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
 def save_checkpoint(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, step: int, loss: float
+    path: Path, model: nn.Module, optimiser: HasState, step: int, loss: float
 ) -> None:
     """Write model, optimiser and step atomically."""
     state = {
@@ -30,7 +38,7 @@ def save_whole(state: Any, path: Path) -> None:
     os.replace(partial, path)
 
 
-def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def resume(path: Path, model: nn.Module, optimiser: HasState) -> int:
     """Load the checkpoint if there is one; returns the number of steps already done.
 
     Raises ConfigError when it is of a model of another shape.

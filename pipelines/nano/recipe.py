@@ -59,14 +59,11 @@ class NanoRecipe(BaseModel):
     lm_batch_tokens: int = Field(4800, ge=1)
     lm_learning_rate: float = 2.5e-3
     lm_branch_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
-        "asr": 0.16,
-        "tts": 0.5,
-        "realtime": 0.34,
+        "asr": 0.26,
+        "tts": 0.42,
+        "realtime": 0.32,
     }
-    """Shares of the batches at first; a batch is of one branch."""
-    lm_late_from: int = Field(1000, ge=0)
-    lm_late_branch_shares: dict[str, float] = {"asr": 0.36, "tts": 0.36, "realtime": 0.28}
-    """Shares from step lm_late_from on: hearing, which realtime needs too, takes most updates."""
+    """Shares of the batches; a batch is of one branch."""
     lm_reasoning_share: float = Field(0.3, ge=0, le=1)
     """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
     lm_voice_balance: float = Field(6.0, gt=0)

@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trivox.pipelines.nano.checkpoint import resume, save_checkpoint
 from trivox.pipelines.nano.examples import Example, Examples, padded_rows
+from trivox.pipelines.nano.optimisers import MuonWithAdamW
 from trivox.pipelines.nano.prepare import CODEC_SPEC, require_prepared
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.progress import bar
@@ -47,10 +48,7 @@ def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
 def _train(
     recipe: NanoRecipe, model: TrivoxForCausalLM, examples: Examples, checkpoint: Path
 ) -> None:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        trained, lr=recipe.lm_learning_rate, weight_decay=0.05, betas=(0.9, 0.95)
-    )
+    optimiser = MuonWithAdamW(model, recipe.lm_learning_rate)
     done = resume(checkpoint, model, optimiser)
     model.train()
     with bar() as shown:
@@ -83,18 +81,16 @@ def _config(recipe: NanoRecipe, tokens: TokenMap) -> LlamaConfig:
 def _step(
     recipe: NanoRecipe,
     model: TrivoxForCausalLM,
-    optimiser: torch.optim.Optimizer,
+    optimiser: MuonWithAdamW,
     examples: Examples,
     step: int,
 ) -> dict[str, float]:
     """One update on a batch of one branch; its loss by branch."""
     warm = min(1.0, (step + 1) / 150)
     cosine = 0.5 * (1 + math.cos(math.pi * step / recipe.lm_steps))
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.lm_learning_rate * warm * (0.02 + 0.98 * cosine)
+    optimiser.scale(warm * (0.02 + 0.98 * cosine))
     rng = np.random.default_rng([recipe.seed, step])
-    late = step >= recipe.lm_late_from
-    shares = recipe.lm_late_branch_shares if late else recipe.lm_branch_shares
+    shares = recipe.lm_branch_shares
     branch = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
     rows = examples.batch(branch, rng)
     ids, mask, labels = padded_rows(rows, examples.tokens.pad)

@@ -221,7 +221,7 @@ def test_a_branch_without_rows_is_refused(
     recipe: NanoRecipe, trained: Path, tokens: TokenMap
 ) -> None:
     mute = recipe.model_copy(update={"tts_voices": ("michael",)})
-    with pytest.raises(ConfigError, match=r"lm_branch_shares asks for 0\.5 of tts"):
+    with pytest.raises(ConfigError, match=r"lm_branch_shares asks for 0\.42 of tts"):
         Examples(mute, trained, tokens)
 
 

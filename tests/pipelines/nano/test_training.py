@@ -16,6 +16,7 @@ from trivox.pipelines.nano import train_encoder as encoder_module
 from trivox.pipelines.nano import train_lm as lm_module
 from trivox.pipelines.nano.examples import PROSODY_FILE
 from trivox.pipelines.nano.export import export
+from trivox.pipelines.nano.optimisers import MuonWithAdamW
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.train_codec import spectral_loss, train_codec
 from trivox.pipelines.nano.train_encoder import (
@@ -245,3 +246,25 @@ def test_export_of_what_is_not_trained(trained: Path, tmp_path: Path, part: str)
     with pytest.raises(NotFound, match=f"{part} is not trained yet"):
         export(half, tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_muon_takes_the_matrices_of_the_layers_and_adamw_the_rest() -> None:
+    """One step with a scale of 0 changes nothing, one with 1 every weight that trains; state comes back."""
+    model = torch.nn.ModuleDict(
+        {"model": torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(4, 4)])})}
+    )
+    optimiser = MuonWithAdamW(model, 0.1)
+    weight, bias = optimiser.parts[0].param_groups[0]["params"], optimiser.parts[1].param_groups
+    assert [tuple(p.shape) for p in weight] == [(4, 4)]
+    assert [tuple(p.shape) for p in bias[0]["params"]] == [(4,)]
+    before = [p.detach().clone() for p in model.parameters()]
+    for share, changes in ((0.0, False), (1.0, True)):
+        optimiser.scale(share)
+        optimiser.zero_grad()
+        model["model"]["layers"][0](torch.ones(2, 4)).square().sum().backward()  # type: ignore[index]
+        optimiser.step()
+        changed = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+        assert changed == [changes, changes]
+    other = MuonWithAdamW(model, 0.1)
+    other.load_state_dict(optimiser.state_dict())
+    assert str(other.state_dict()) == str(optimiser.state_dict())
