@@ -1,13 +1,13 @@
 """What people ask the tts branch for, checked before a model speaks: text, instruction, voice, context."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.platform.audio.io import read_audio, resample, to_mono
+from trivox.platform.audio.io import Samples, read_audio, resample, to_mono
 from trivox.platform.audio.prosody import measure
 from trivox.platform.errors import BrokenAudio, ConfigError, ContradictoryStyle, NotFound
 from trivox.platform.records import Prompt
@@ -57,11 +57,18 @@ def marked(prompt: Prompt) -> str:
     return write(DirectedText(text, prompt.inline_instructions))
 
 
-def stored_voice(audio: AudioStore, prompt: Prompt, codec: Codec) -> npt.NDArray[np.int32] | None:
-    """Codes int32 [n, Q] of the recording in whose voice a prompt is to be spoken, None where it names none."""
+def stored_voice(
+    audio: AudioStore, prompt: Prompt, codec: Callable[[], Codec]
+) -> npt.NDArray[np.int32] | None:
+    """Codes int32 [n, Q] of the recording in whose voice a prompt is to be spoken, None where it names none: only
+    then is the codec asked for."""
     if prompt.voice_audio is None:
         return None
-    samples, rate = audio.read(prompt.voice_audio)
+    return encoded(codec(), *audio.read(prompt.voice_audio))
+
+
+def encoded(codec: Codec, samples: Samples, rate: int) -> npt.NDArray[np.int32]:
+    """Codes int32 [n, Q] of samples at any rate, of one channel or several."""
     return codec.encode(resample(to_mono(samples), rate, codec.spec.sample_rate))
 
 
@@ -92,7 +99,7 @@ def reference_codes(backbone: Backbone, file: Path) -> npt.NDArray[np.int32]:
             f"{file}: no speech in {heard.seconds:.2f} s: give a recording of the voice"
         )
     spoken = mono[round(heard.span[0] * rate) :]
-    return backbone.codec.encode(resample(spoken, rate, backbone.codec.spec.sample_rate))
+    return encoded(backbone.codec, spoken, rate)
 
 
 def read_context(path: Path) -> tuple[Said, ...]:

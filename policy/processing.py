@@ -114,7 +114,7 @@ class TrivoxProcessor(ProcessorMixin):
         self.backbone_config = TrivoxConfig(
             encoder_config=encoder_config, adapter_stack=adapter_stack
         )
-        super().__init__(feature_extractor, tokenizer, **rest)  # type: ignore[no-untyped-call]
+        super().__init__(feature_extractor, tokenizer, **rest)  # type: ignore[no-untyped-call]  # untyped in transformers
 
     @classmethod
     def of(cls, config: TrivoxConfig, feature_extractor: Any, tokenizer: Any) -> "TrivoxProcessor":

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ class Speaker:
         """Hz of the waves that transcribe and reply take."""
         return self.backbone.hearing_rate
 
-    @property
+    @cached_property
     def longest_s(self) -> float:
         """Seconds of audio that the encoder hears at once and that leave room for a transcript in the context."""
         limit = self.backbone.position_limit

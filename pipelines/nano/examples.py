@@ -88,7 +88,7 @@ class Examples:
             for branch, (items, length) in sources.items()
         }
         self._check_shares()
-        self.weights = {"tts": self._tts_weights()}
+        self.tts_weights = self._tts_weights()
 
     def _check_shares(self) -> None:
         for branch, share in self.recipe.lm_branch_shares.items():
@@ -106,7 +106,7 @@ class Examples:
         begin = int(rng.integers(len(order) - window + 1))
         rows, longest = list[Example](), 0
         for index in rng.choice(order[begin : begin + window], min(window, 96), replace=False):
-            if branch == "tts" and rng.random() > self.weights["tts"][int(index)]:
+            if branch == "tts" and rng.random() > self.tts_weights[int(index)]:
                 continue
             row = make(int(index), rng)
             longest = max(longest, len(row))

@@ -38,7 +38,6 @@ def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
     )
     examples = Examples(recipe, folder, tokens)
     _train(recipe, model, examples, folder / "lm.checkpoint.pt")
-    model.eval()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder / "lm")
     nano_tokenizer(tokens).save_pretrained(folder / "lm")
     tokens.save(folder / "lm")

@@ -58,7 +58,9 @@ class RolloutWorker(PoolWorker):
         self.project, self.round = project, round
 
     def work(self, unit: RolloutUnit) -> RolloutBatch:
-        asked = [self._asked(request.prompt) for request in unit.requests]
+        prompts = {request.prompt.id: request.prompt for request in unit.requests}
+        utterances = {name: self._asked(prompt) for name, prompt in prompts.items()}
+        asked = [utterances[request.prompt.id] for request in unit.requests]
         seeds = [request.seed for request in unit.requests]
         with self.policy.using(unit.adapter) as speaker:
             spoken = speaker.speak(asked, seeds, unit.sampling)
@@ -70,7 +72,7 @@ class RolloutWorker(PoolWorker):
         return RolloutBatch(tuple(rollouts), tuple(audio))
 
     def _asked(self, prompt: Prompt) -> Utterance:
-        voice = stored_voice(self.store, prompt, self.policy.backbone.codec)
+        voice = stored_voice(self.store, prompt, lambda: self.policy.backbone.codec)
         return Utterance(marked(prompt), prompt.instruction or "", voice)
 
     def _store(self, speech: Speech) -> Audio:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trivox.pipelines.realtime.personas import character
-from trivox.pipelines.speaking import marked
+from trivox.pipelines.speaking import encoded, marked
 from trivox.pipelines.training.align import Aligner, frames_of
 from trivox.platform.audio.io import resample, to_mono
 from trivox.platform.errors import ConfigError, RefusedByConsent, UsageError
@@ -141,8 +141,7 @@ class RowMaker:
         return self._encoded(*self._samples(audio))
 
     def _encoded(self, samples: Wave, rate: int) -> Codes:
-        codec = self.backbone.codec
-        return codec.encode(resample(samples, rate, codec.spec.sample_rate))
+        return encoded(self.backbone.codec, samples, rate)
 
     def _samples(self, audio: str) -> tuple[Wave, int]:
         self._check_consent(audio)

@@ -40,7 +40,7 @@ class NanoEncoder(PreTrainedModel):
         self.second = nn.Conv1d(width, width, 5, stride=2, padding=2)
         self.blocks = nn.ModuleList([_Block(config) for _ in range(config.layers)])
         self.norm = nn.LayerNorm(width)
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
 
     def forward(
         self, input_features: Tensor, attention_mask: Tensor | None = None, **_: object

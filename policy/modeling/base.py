@@ -27,7 +27,7 @@ class TrivoxPreTrainedModel(PreTrainedModel):
     _skip_keys_device_placement = ["past_key_values"]
 
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        super()._init_weights(module)  # type: ignore[no-untyped-call]  # untyped in transformers
         if isinstance(module, Adapter):
             # Encoder frames are layer-normalised: so embeddings of audio begin as large as those of tokens.
             init.normal_(module.weight, std=self._text_std / module.in_features**0.5)
@@ -55,7 +55,7 @@ class TrivoxModel(TrivoxPreTrainedModel):
             self.encoder = family.build(config.encoder_config)
             stacked = family.width(config.encoder_config) * config.adapter_stack
             self.adapter = Adapter(stacked, config.hidden_size)
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
         self._freeze_encoder()
 
     def _freeze_encoder(self) -> None:

@@ -1,11 +1,12 @@
 """The shared backbone as transformers loads, trains and samples it: the base model with one output head."""
 
+import copy
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from trivox.platform.errors import ConfigError
@@ -33,7 +34,7 @@ class TrivoxForCausalLM(TrivoxPreTrainedModel, GenerationMixin):
         self.model = TrivoxModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self._tied_weights_keys = {"lm_head.weight": _embedding_name(self.model)}
-        self.post_init()  # type: ignore[no-untyped-call]
+        self.post_init()  # type: ignore[no-untyped-call]  # untyped in transformers
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # one argument more, the rest as transformers has it
@@ -71,7 +72,7 @@ class TrivoxForCausalLM(TrivoxPreTrainedModel, GenerationMixin):
             )
         config = TrivoxConfig(
             text_config=lm.config,
-            encoder_config=None if encoder is None else encoder.config,
+            encoder_config=None if encoder is None else _nameless(encoder.config),
             adapter_stack=adapter_stack,
             audio_token_id=audio_token_id,
         )
@@ -188,6 +189,13 @@ class TrivoxForCausalLM(TrivoxPreTrainedModel, GenerationMixin):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+
+def _nameless(config: PretrainedConfig) -> PretrainedConfig:
+    """Without the folder that it was loaded from: that is of this machine alone."""
+    copied = copy.deepcopy(config)
+    copied.name_or_path = ""
+    return copied
 
 
 def _embedding_name(model: TrivoxModel) -> str:

@@ -40,7 +40,7 @@ class TrivoxConfig(PretrainedConfig):
 
     def __post_init__(self, **rest: Any) -> None:
         """Raises ConfigError for an encoder of an unknown kind and for a stack below 1."""
-        super().__post_init__(**rest)  # type: ignore[no-untyped-call]
+        super().__post_init__(**rest)  # type: ignore[no-untyped-call]  # untyped in transformers
         if self.adapter_stack < 1:
             raise ConfigError(f"adapter_stack is {self.adapter_stack}: stack at least 1 frame")
         if self.encoder_config is not None:

@@ -213,7 +213,7 @@ def _save(model: torch.nn.Module, backbone: Backbone, settings: SFTSettings, fol
     if settings.lora_rank == 0:
         _save_backbone(model, backbone, folder)
         return backbone_hash(folder)
-    model.save_pretrained(folder, selected_adapters=["default"])  # type: ignore[operator]  # of peft
+    model.save_pretrained(folder, selected_adapters=["default"])  # type: ignore[operator]  # torch types attributes as modules
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone.folder) + "\n")
     return sha256_file(folder / ADAPTER_WEIGHTS)
 

@@ -21,7 +21,7 @@ from trivox.platform.progress import progress
 from trivox.platform.records import FinishReason
 from trivox.policy.codec.features import MEL_BINS, MEL_HOP, N_FFT, WINDOW
 from trivox.policy.speaker import Speaker, Speech, Utterance
-from trivox.reward_models.recognisers import whisper_base
+from trivox.reward_models.recognisers import Recogniser, whisper_base
 
 
 def speaking(
@@ -51,7 +51,7 @@ def speaking(
         "sentences": len(texts),
         "judge": judge.name,
         "tts_wer": error_rate(texts, heard),
-        "tts_single_take_wer": _wer_of(first, texts),
+        "tts_single_take_wer": _wer_of(judge, first, texts),
         "tts_wer_by_voice": {
             voice: error_rate(
                 [t for t, v in zip(texts, voices, strict=True) if v == voice],
@@ -116,6 +116,6 @@ def _chosen(held_out: Corpus, voices: tuple[str, ...], count: int) -> list[int]:
     return turns[:count]
 
 
-def _wer_of(spoken: Sequence[Speech], texts: Sequence[str]) -> float:
+def _wer_of(judge: Recogniser, spoken: Sequence[Speech], texts: Sequence[str]) -> float:
     waves = [speech.samples for speech in spoken]
-    return error_rate(texts, recognise(whisper_base(), waves, "first take: recognise"))
+    return error_rate(texts, recognise(judge, waves, "first take: recognise"))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 from trivox.pipelines.rounds.context import Outcome, RoundContext
@@ -12,13 +13,12 @@ from trivox.platform.records import (
     PolicyStatus,
     PolicyVersion,
     PreferenceSet,
-    Rollout,
     Stage,
 )
 from trivox.platform.registry import register
 from trivox.policy.backbone import CODEC_FOLDER
 from trivox.policy.branches.tts import tts_prompt
-from trivox.policy.codec import Codec, load_codec
+from trivox.policy.codec import load_codec
 from trivox.policy.trainers.dpo import TokenPair, TrainedAdapter, train_dpo
 from trivox.policy.vocabulary import TokenMap
 
@@ -51,21 +51,24 @@ def run(ctx: RoundContext) -> Outcome:
 
 def _pairs(ctx: RoundContext, tokens: TokenMap, preferences: PreferenceSet) -> list[TokenPair]:
     said = {rollout.id: rollout for rollout in ctx.rollouts()}
-    codec = load_codec(ctx.backbone_folder / CODEC_FOLDER)
+    both = [(said[one.chosen], said[one.rejected]) for one in preferences.preferences]
+    prompts = _prompts(ctx, tokens, {chosen.prompt for chosen, _ in both})
     return [
-        _pair(ctx, tokens, codec, said[one.chosen], said[one.rejected])
-        for one in preferences.preferences
+        TokenPair(prompts[chosen.prompt], list(chosen.tokens), list(rejected.tokens))
+        for chosen, rejected in both
     ]
 
 
-def _pair(
-    ctx: RoundContext, tokens: TokenMap, codec: Codec, chosen: Rollout, rejected: Rollout
-) -> TokenPair:
-    """Both completions after the prompt that they were sampled from."""
-    asked = ctx.prompt(chosen.prompt)
-    voice = stored_voice(ctx.ws.audio, asked, codec)
-    prompt = tts_prompt(tokens, marked(asked), asked.instruction or "", voice)
-    return TokenPair(prompt, list(chosen.tokens), list(rejected.tokens))
+def _prompts(ctx: RoundContext, tokens: TokenMap, ids: set[str]) -> dict[str, list[int]]:
+    """Each prompt as its rollouts were sampled after it."""
+    codec = cache(lambda: load_codec(ctx.backbone_folder / CODEC_FOLDER))
+    asked = [ctx.prompt(id_) for id_ in ids]
+    return {
+        one.id: tts_prompt(
+            tokens, marked(one), one.instruction or "", stored_voice(ctx.ws.audio, one, codec)
+        )
+        for one in asked
+    }
 
 
 def _train(
