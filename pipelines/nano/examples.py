@@ -46,12 +46,11 @@ ENCODER_BATCH = 64
 
 @dataclass(frozen=True)
 class Example:
-    """One row: ids of prompt and completion, labels of the completion, and which encoder frames stand in the
-    placeholders, clip by clip: (clip, take)."""
+    """One row: ids of prompt and completion, and which encoder frames stand in the placeholders, clip by clip:
+    (clip, take). The loss covers the whole completion: carried letters teach the model where it is in the text."""
 
     prompt: list[int]
     completion: list[int]
-    labels: list[int]
     heard: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
@@ -119,7 +118,7 @@ class Examples:
         take = int(rng.integers(len(self.takes)))
         completion = asr_completion(self.tokens, self.clips[index].text)
         prompt = asr_prompt(self.tokens, self.embeddings(index, take))
-        return Example(prompt, completion, completion, ((index, take),))
+        return Example(prompt, completion, ((index, take),))
 
     def tts(self, index: int, rng: np.random.Generator) -> Example:
         clip = self.clips[index]
@@ -132,7 +131,7 @@ class Examples:
         chunks = chunks_of_clip(clip)
         prompt = tts_prompt(self.tokens, " ".join(chunks), " ".join(words), voice)
         completion = speech_completion(self.tokens, self.codes[index], chunks, self.frames[index])
-        return Example(prompt, completion, self._spoken_labels(completion))
+        return Example(prompt, completion)
 
     def realtime(self, index: int, rng: np.random.Generator) -> Example:
         dialogue = self.dialogues[index]
@@ -151,7 +150,7 @@ class Examples:
         )
         if rng.random() < self.recipe.lm_reasoning_share:
             said_ids = reasoning(self.tokens, dialogue.heard) + said_ids
-        return Example(prompt, said_ids, said_ids, tuple(heard))
+        return Example(prompt, said_ids, tuple(heard))
 
     def embeddings(self, index: int, take: int) -> int:
         """How many placeholders a clip has: two frames of the encoder each."""
@@ -165,15 +164,6 @@ class Examples:
         codes = self.codes[index]
         begin = int(rng.integers(max(1, len(codes) - REFERENCE_FRAMES)))
         return codes[begin : begin + REFERENCE_FRAMES]
-
-    def _spoken_labels(self, completion: list[int]) -> list[int]:
-        """Of given text only the space, with which the model chooses to go on to the next word."""
-        space = self.tokens.characters[" "]
-        kept = (
-            token == space or token == self.tokens.eos or self.tokens.is_audio(token)
-            for token in completion
-        )
-        return [token if keep else IGNORE for token, keep in zip(completion, kept, strict=True)]
 
     def _tts_weights(self) -> dict[int, float]:
         """How likely a clip is taken when drawn: voices with few clips are taken always."""
@@ -202,7 +192,7 @@ def padded_rows(rows: Sequence[Example], pad: int) -> tuple[Tensor, Tensor, Tens
         end = len(example)
         ids[row, :end] = torch.tensor(example.prompt + example.completion)
         mask[row, :end] = 1
-        labels[row, len(example.prompt) : end] = torch.tensor(example.labels)
+        labels[row, len(example.prompt) : end] = torch.tensor(example.completion)
     return ids, mask, labels
 
 
