@@ -10,6 +10,7 @@ import typer
 from trivox import __version__
 from trivox.commands import (
     asr,
+    bench,
     data,
     demo,
     nano,
@@ -45,6 +46,7 @@ app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
 app.add_typer(realtime.app, name="realtime")
 app.add_typer(nano.app, name="nano")
+app.command("bench")(bench.bench)
 
 
 @app.command()
