@@ -32,7 +32,7 @@ from trivox.platform.store.files import write_atomically
 from trivox.platform.text.alignment import units
 from trivox.platform.text.normalise import normaliser_for, numbers_spelled
 from trivox.platform.text.rover import joined
-from trivox.reward_models.recognisers import Recogniser
+from trivox.reward_models.verifiable.recognisers import Recogniser
 
 SOURCE = "pseudo-label"
 MANIFEST = "pseudo-labels.jsonl"

@@ -8,7 +8,12 @@ from trivox.platform.errors import UsageError
 from trivox.platform.hashing import content_hash
 from trivox.platform.text.rover import Consensus, rover_texts
 from trivox.policy.hearing.long import Hearer, checked, pieces, spans_in, transcribe_long
-from trivox.reward_models.recognisers import PocketSphinx, Recogniser, whisper_base, whisper_tiny
+from trivox.reward_models.verifiable.recognisers import (
+    PocketSphinx,
+    Recogniser,
+    whisper_base,
+    whisper_tiny,
+)
 
 LONGEST_S = 20.0
 """Of one piece: within what Whisper hears at once."""

@@ -1,5 +1,6 @@
 """What every scorer that listens does first: is there audio it can listen to?"""
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -48,3 +49,11 @@ def speech(item: Item) -> Samples | Value:
             FailureKind.SILENT_AUDIO, f"silence: no sample reaches {SILENT_PEAK} of full scale"
         )
     return resample(samples, item.rate, RATE)
+
+
+def guarded(score: Callable[[Item], Value], item: Item) -> Value:
+    """score(item), with whatever it raises as a failure: one bad item must not stop the others."""
+    try:
+        return score(item)
+    except Exception as error:
+        return failed(FailureKind.SCORER_ERROR, f"{type(error).__name__}: {error}")

@@ -14,52 +14,52 @@ class _Entry:
 
 
 def _whisper_base() -> Scorer:
-    from trivox.reward_models.intelligibility import Intelligibility
-    from trivox.reward_models.recognisers import whisper_base
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+    from trivox.reward_models.verifiable.recognisers import whisper_base
 
     return Intelligibility("whisper-base-wer", whisper_base())
 
 
 def _whisper_tiny() -> Scorer:
-    from trivox.reward_models.intelligibility import Intelligibility
-    from trivox.reward_models.recognisers import whisper_tiny
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+    from trivox.reward_models.verifiable.recognisers import whisper_tiny
 
     return Intelligibility("whisper-tiny-wer", whisper_tiny())
 
 
 def _pocketsphinx() -> Scorer:
-    from trivox.reward_models.intelligibility import Intelligibility
-    from trivox.reward_models.recognisers import PocketSphinx
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+    from trivox.reward_models.verifiable.recognisers import PocketSphinx
 
     return Intelligibility("pocketsphinx-wer", PocketSphinx())
 
 
 def _duration() -> Scorer:
-    from trivox.reward_models.gates import DurationGate
+    from trivox.reward_models.verifiable.gates import DurationGate
 
     return DurationGate()
 
 
 def _silence() -> Scorer:
-    from trivox.reward_models.gates import SilenceGate
+    from trivox.reward_models.verifiable.gates import SilenceGate
 
     return SilenceGate()
 
 
 def _end() -> Scorer:
-    from trivox.reward_models.gates import EndGate
+    from trivox.reward_models.verifiable.gates import EndGate
 
     return EndGate()
 
 
 def _distillmos() -> Scorer:
-    from trivox.reward_models.mos import DistillMOS
+    from trivox.reward_models.acoustic.mos import DistillMOS
 
     return DistillMOS()
 
 
 def _dnsmos() -> Scorer:
-    from trivox.reward_models.mos import DNSMOS
+    from trivox.reward_models.acoustic.mos import DNSMOS
 
     return DNSMOS()
 

@@ -1,6 +1,6 @@
 """Descriptions of style derived from measured prosody, without a person or a language model."""
 
-from trivox.pipelines.descriptions.words import (
+from trivox.platform.audio.style_words import (
     DIMENSIONS,
     STYLE_WORDS,
     THRESHOLDS,

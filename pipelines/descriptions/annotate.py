@@ -23,15 +23,15 @@ from trivox.pipelines.descriptions.inline import (
     usual,
 )
 from trivox.pipelines.descriptions.sentences import sentence
-from trivox.pipelines.descriptions.words import (
+from trivox.platform.audio.io import Samples, resample, to_mono
+from trivox.platform.audio.pitch import PitchTracker
+from trivox.platform.audio.prosody import ACTIVITY, Prosody, measure
+from trivox.platform.audio.style_words import (
     Thresholds,
     VoiceStatistics,
     describe,
     voice_statistics,
 )
-from trivox.platform.audio.io import Samples, resample, to_mono
-from trivox.platform.audio.pitch import PitchTracker
-from trivox.platform.audio.prosody import ACTIVITY, Prosody, measure
 from trivox.platform.errors import BrokenAudio, UsageError
 from trivox.platform.records import Failure
 from trivox.platform.text.directives import DirectedText

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trivox.pipelines.descriptions.words import (
+from trivox.platform.audio.prosody import Activity, Float, Prosody, measure
+from trivox.platform.audio.style_words import (
     DIMENSIONS,
     Thresholds,
     VoiceStatistics,
     limits,
     on_scale,
 )
-from trivox.platform.audio.prosody import Activity, Float, Prosody, measure
 from trivox.platform.errors import UsageError
 
 PAUSE = "pause"

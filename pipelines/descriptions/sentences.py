@@ -4,14 +4,14 @@ import random
 
 import numpy as np
 
-from trivox.pipelines.descriptions.words import (
+from trivox.platform.audio.prosody import Prosody
+from trivox.platform.audio.style_words import (
     DIMENSIONS,
     Thresholds,
     VoiceStatistics,
     limits,
     on_scale,
 )
-from trivox.platform.audio.prosody import Prosody
 from trivox.platform.hashing import derived_seed
 
 VERY = 2.0

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trivox.pipelines.descriptions.words import describe, voice_statistics
 from trivox.pipelines.nano.align import word_frames
 from trivox.pipelines.nano.checkpoint import save_whole
 from trivox.pipelines.nano.clips import Clip
@@ -28,6 +27,7 @@ from trivox.pipelines.nano.train_encoder import (
 )
 from trivox.pipelines.realtime.dialogues import build, persona_text
 from trivox.platform.audio.prosody import measure
+from trivox.platform.audio.style_words import describe, voice_statistics
 from trivox.platform.errors import ConfigError
 from trivox.platform.progress import progress
 from trivox.platform.records import Split

@@ -26,7 +26,7 @@ from trivox.platform.audio.io import Samples
 from trivox.platform.errors import ConfigError, NotFound, UsageError
 from trivox.platform.records import Branch, Prompt
 from trivox.platform.store import Workspace
-from trivox.reward_models.recognisers import Recogniser
+from trivox.reward_models.verifiable.recognisers import Recogniser
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 RATE = 16_000

@@ -14,7 +14,7 @@ from trivox.platform.progress import bar
 from trivox.platform.records import Failure, Persona, Turn
 from trivox.policy.branches.realtime import Said
 from trivox.policy.speaker import Dialogue, Speaker
-from trivox.reward_models.recognisers import whisper_base
+from trivox.reward_models.verifiable.recognisers import whisper_base
 
 
 def conversing(speaker: Speaker, episodes: int, seed: int) -> dict[str, Any]:

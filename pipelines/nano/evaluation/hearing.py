@@ -16,7 +16,7 @@ from trivox.platform.errors import NotFound
 from trivox.platform.records import Audio, Prompt, PromptSet, Split
 from trivox.platform.store import Workspace
 from trivox.policy.speaker import Speaker
-from trivox.reward_models.recognisers import whisper_base
+from trivox.reward_models.verifiable.recognisers import whisper_base
 
 
 def hearing(speaker: Speaker, held_out: Corpus, tts_voices: tuple[str, ...]) -> dict[str, Any]:

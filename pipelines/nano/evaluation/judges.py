@@ -9,8 +9,8 @@ import numpy.typing as npt
 from trivox.platform.progress import progress
 from trivox.platform.scoring import Item
 from trivox.platform.text.error_rate import error_counts, pooled_rate
-from trivox.reward_models.recognisers import Recogniser
 from trivox.reward_models.registry import build
+from trivox.reward_models.verifiable.recognisers import Recogniser
 
 Wave = npt.NDArray[np.float32]
 LANGUAGE = "en-US"

@@ -21,7 +21,7 @@ from trivox.platform.progress import progress
 from trivox.platform.records import FinishReason
 from trivox.policy.codec.features import MEL_BINS, MEL_HOP, N_FFT, WINDOW
 from trivox.policy.speaker import Speaker, Speech, Utterance
-from trivox.reward_models.recognisers import Recogniser, whisper_base
+from trivox.reward_models.verifiable.recognisers import Recogniser, whisper_base
 
 
 def speaking(

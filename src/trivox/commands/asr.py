@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trivox.platform.audio.io import Samples
     from trivox.policy.hearing.long import LongTranscript
     from trivox.policy.speaker import Speaker
-    from trivox.reward_models.recognisers import Recogniser
+    from trivox.reward_models.verifiable.recognisers import Recogniser
 
 app = typer.Typer(
     help="Speech to text with any policy version, and by vote of several.", no_args_is_help=True

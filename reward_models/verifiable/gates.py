@@ -13,8 +13,7 @@ from trivox.platform.hashing import content_hash
 from trivox.platform.records import Direction, FinishReason
 from trivox.platform.scoring import FailureKind, Item, ScorerInfo, Value, failed
 from trivox.platform.text.normalise import by_character, normaliser_for
-from trivox.reward_models.audio_checks import Samples, checked
-from trivox.reward_models.intelligibility import guarded
+from trivox.reward_models.audio_checks import Samples, checked, guarded
 
 FAMILY = "signal"
 _FRAME_S = 0.02

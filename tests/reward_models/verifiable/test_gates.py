@@ -6,7 +6,7 @@ import pytest
 from trivox.platform.records import FinishReason
 from trivox.platform.scoring import Item
 from trivox.reward_models.audio_checks import Samples
-from trivox.reward_models.gates import (
+from trivox.reward_models.verifiable.gates import (
     DurationBounds,
     DurationGate,
     EndGate,

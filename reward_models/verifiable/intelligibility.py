@@ -1,13 +1,13 @@
 """Intelligibility: the error rate of an independent recogniser against the text that was to be said."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from trivox.platform.records import Direction
 from trivox.platform.scoring import FailureKind, Item, ScorerInfo, Value, failed
 from trivox.platform.text.error_rate import error_counts
 from trivox.platform.text.normalise import normaliser_for
-from trivox.reward_models.audio_checks import speech
-from trivox.reward_models.recognisers import Recogniser, UnknownLanguage
+from trivox.reward_models.audio_checks import guarded, speech
+from trivox.reward_models.verifiable.recognisers import Recogniser, UnknownLanguage
 
 
 class Intelligibility:
@@ -45,11 +45,3 @@ class Intelligibility:
         except UnknownLanguage as error:
             return failed(FailureKind.UNKNOWN_LANGUAGE, str(error))
         return Value(error_counts(item.text, heard, item.language).rate, evidence=heard)
-
-
-def guarded(score: Callable[[Item], Value], item: Item) -> Value:
-    """score(item), with whatever it raises as a failure: one bad item must not stop the others."""
-    try:
-        return score(item)
-    except Exception as error:
-        return failed(FailureKind.SCORER_ERROR, f"{type(error).__name__}: {error}")

@@ -15,8 +15,7 @@ from trivox.platform.hashing import sha256_files
 from trivox.platform.records import Direction
 from trivox.platform.scoring import Item, ScorerInfo, Value
 from trivox.reward_models import offline
-from trivox.reward_models.audio_checks import RATE, Samples, speech
-from trivox.reward_models.intelligibility import guarded
+from trivox.reward_models.audio_checks import RATE, Samples, guarded, speech
 
 
 class DistillMOS:

@@ -1,0 +1,1 @@
+"""What can be checked: words against words by recognisers, and measurements that pass or stop a rollout."""
