@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.platform.audio.io import Samples, read_audio, resample, to_mono
 from trivox.platform.audio.prosody import measure
 from trivox.platform.errors import BrokenAudio, ConfigError, ContradictoryStyle, NotFound
@@ -39,7 +38,7 @@ def utterance(
     file = Path(voice) if voice and _names_a_file(voice) else None
     name = "" if file else voice
     if backbone.tokens.text_by == "characters":
-        asked = words_for_nano(instruction, name, NanoRecipe().tts_voices)
+        asked = words_for_nano(instruction, name, backbone.tokens.voices)
     else:
         asked = " ".join(filter(None, (name, instruction)))
     codes = reference_codes(backbone, file) if file else None

@@ -44,7 +44,7 @@ class TokenMap:
     text_by: "characters" (those of `characters`) or "tokenizer", the one in the backbone's folder.
     layout: how several codebooks share the sequence (trivox.policy.codec.layouts); audio_offsets: the first id of
     each codebook. carries: "words" if speech goes word by word with its text, as StepAudio's realtime branch
-    interleaves text and audio; "none" if it is audio alone.
+    interleaves text and audio; "none" if it is audio alone. voices: those that an instruction may name.
     """
 
     pad: int
@@ -69,6 +69,7 @@ class TokenMap:
     layout: str
     carries: Literal["words", "none"]
     vocab_size: int
+    voices: tuple[str, ...] = ()
     tokenizer: Any = field(default=None, repr=False, compare=False)
 
     def written(self, text: str) -> str:
@@ -141,8 +142,8 @@ class TokenMap:
     @classmethod
     def load(cls, folder: Path) -> "TokenMap":
         raw = json.loads((folder / TOKEN_MAP_FILE).read_text())
-        for name in ("audio_offsets", "codebook_sizes"):
-            raw[name] = tuple(raw[name])
+        for name in ("audio_offsets", "codebook_sizes", "voices"):
+            raw[name] = tuple(raw.get(name, ()))
         if raw["text_by"] == "tokenizer":
             from transformers import AutoTokenizer
 
@@ -181,7 +182,7 @@ class TokenMap:
         return [index for index in range(added) if index not in special]
 
 
-def nano_token_map(codec: CodecSpec) -> TokenMap:
+def nano_token_map(codec: CodecSpec, voices: tuple[str, ...] = ()) -> TokenMap:
     """Specials, then the alphabet, then the codebooks of the codec one after the other."""
     marks = {name.strip("<|>"): index for index, name in enumerate(SPECIALS) if name != "<unk>"}
     marks["end_think"] = marks.pop("/think")
@@ -199,6 +200,7 @@ def nano_token_map(codec: CodecSpec) -> TokenMap:
         layout="flat",
         carries="words",
         vocab_size=-(-offset // _ROW_MULTIPLE) * _ROW_MULTIPLE,
+        voices=voices,
     )
 
 

@@ -1,30 +1,27 @@
-"""From rows to prompts: text checked, recordings decoded and stored, groups found. Writes no SQL."""
+"""From rows to prompts: texts checked, recordings stored, personas and groups found. Writes no SQL."""
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from trivox.pipelines.imports.languages import language_tag
+from trivox.pipelines.imports.recordings import Recordings, Whose
 from trivox.pipelines.imports.rows import (
-    EncodedAudio,
     Read,
     Refusal,
     Remark,
     Row,
     RowRefused,
+    RowTurn,
     checked_spans,
     clean_text,
 )
 from trivox.pipelines.imports.splits import AUDIO, NAMED, TEXT, Key
-from trivox.pipelines.imports.terms import Terms, check_speaker
-from trivox.platform.audio.io import Samples, decode_audio, read_audio, resample, to_mono
-from trivox.platform.errors import BrokenAudio
-from trivox.platform.records import Audio, Branch, Prompt, Speaker, Split
+from trivox.pipelines.imports.terms import Terms
+from trivox.platform.errors import NotFound
+from trivox.platform.personas.registry import reference, resolve
+from trivox.platform.records import Audio, Branch, Persona, Prompt, Split, Turn
 from trivox.platform.store import Workspace
-
-ASR_RATE = 16_000
-"""Hz, one channel: what recognisers and codecs are given; the native recording is kept beside it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Taken:
-    """A row that became a prompt. audios: the native recording first, then its derivative."""
+    """A row that became a prompt, and what it brought into the store."""
 
     label: str
     prompt: Prompt
@@ -48,6 +45,17 @@ class Taken:
     keys: tuple[Key, ...]
     split: Split | None
     licence: str | None
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a row asks for: the payload of its prompt, what it brings into the store, and by which text and
+    recordings it belongs to others of its group. A voice to imitate ties no group: many rows may share one."""
+
+    payload: dict[str, Any]
+    audios: tuple[Audio, ...]
+    text: str
+    tying: tuple[Audio, ...]
 
 
 @dataclass
@@ -58,12 +66,16 @@ class Intake:
     request: Request
     source_name: str
     taken: dict[str, Taken] = field(default_factory=dict)
-    speakers: dict[str, Speaker] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     repeated: int = 0
-    resampled: Counter[int] = field(default_factory=Counter)
-    mixed_down: int = 0
+    recordings: Recordings = field(init=False)
+
+    def __post_init__(self) -> None:
+        asked = self.request
+        self.recordings = Recordings(
+            self.workspace, asked.name, self.source_name, asked.terms, asked.min_rate
+        )
 
     def add(self, read: Read) -> None:
         """Take, refuse or note one thing read; only errors that end the whole import are raised."""
@@ -95,24 +107,77 @@ class Intake:
         self.taken[taken.prompt.id] = replace(earlier, keys=keys)
 
     def _take(self, row: Row) -> Taken:
-        language = self._language(row)
-        asr = self.request.branch == Branch.ASR
-        text = clean_text((asr and row.reference_text) or row.text or "")
-        reference = clean_text(row.reference_text) if row.reference_text else None
-        common = {"instruction": clean_text(row.instruction) if row.instruction else None}
-        audios = self._audios(row)
-        payload: dict[str, Any]
-        if asr:
-            payload = {"audio": audios[-1].id, "reference_text": text}
-        else:
-            heard = audios[0].id if audios else None
-            payload = {"text": text, "reference_text": reference, "reference_audio": heard}
-            spans = checked_spans(row.inline_instructions, text, row.text or "")
-            payload["inline_instructions"] = spans
-        prompt = Prompt.of(self.request.branch, (language,), **payload, **common)
+        branch, language = self.request.branch, self._language(row)
+        make = {Branch.ASR: self._asr, Branch.TTS: self._tts, Branch.REALTIME: self._realtime}
+        content = make[branch](row)
+        instruction = clean_text(row.instruction) if row.instruction else None
+        prompt = Prompt.of(branch, (language,), instruction=instruction, **content.payload)
         licence = row.licence or self.request.terms.licence
-        keys = _keys(row, text, audios)
-        return Taken(row.label, prompt, audios, keys, row.split, licence)
+        keys = _keys(row.group, content)
+        return Taken(row.label, prompt, content.audios, keys, row.split, licence)
+
+    def _asr(self, row: Row) -> _Content:
+        text = clean_text(row.reference_text or row.text or "")
+        if row.audio is None:
+            raise RowRefused("no recording, and asr needs one", "name one, or import it for tts")
+        audios = self.recordings.heard(row.audio, _whose(row))
+        payload = {"audio": audios[-1].id, "reference_text": text}
+        return _Content(payload, audios, text, audios[:1])
+
+    def _tts(self, row: Row) -> _Content:
+        text, reply = clean_text(row.text or ""), self._reply(row)
+        whose = replace(_whose(row), speaker=row.voice_speaker or row.speaker)
+        voice = (self.recordings.voice(row.voice, whose),) if row.voice else ()
+        payload = {
+            "text": text,
+            "reference_text": _cleaned(row.reference_text),
+            "reference_audio": reply[0].id if reply else None,
+            "voice_audio": voice[0].id if voice else None,
+            "inline_instructions": checked_spans(row.inline_instructions, text, row.text or ""),
+        }
+        return _Content(payload, (*reply, *voice), text, reply)
+
+    def _realtime(self, row: Row) -> _Content:
+        """A dialogue that waits for its reply; `audio` and `reference_text` are the reply that was recorded."""
+        reply = self._reply(row)
+        written = row.turns or (RowTurn("user", text=clean_text(row.text or "")),)
+        if written[-1].role != "user":
+            raise RowRefused("the last turn is the assistant's", "end with what is to be answered")
+        heard, turns = list[Audio](), list[Turn]()
+        for turn in written:
+            turns.append(self._turn(turn, row, heard))
+        payload = {
+            "turns": tuple(turns),
+            "persona": self._persona(row),
+            "reference_text": _cleaned(row.reference_text),
+            "reference_audio": reply[0].id if reply else None,
+        }
+        text = " ".join(turn.text for turn in turns if turn.text)
+        return _Content(payload, (*reply, *heard), text, (*reply, *heard))
+
+    def _turn(self, turn: RowTurn, row: Row, heard: list[Audio]) -> Turn:
+        if turn.audio is None and not turn.text:
+            raise RowRefused("a turn has neither text nor audio", "write what was said")
+        audio = None
+        if turn.audio is not None:
+            whose = replace(_whose(row), speaker=turn.speaker or row.speaker)
+            heard.append(self.recordings.native(turn.audio, whose))
+            audio = heard[-1].id
+        return Turn(turn.role, _cleaned(turn.text), audio)
+
+    def _reply(self, row: Row) -> tuple[Audio, ...]:
+        return (self.recordings.native(row.audio, _whose(row)),) if row.audio else ()
+
+    def _persona(self, row: Row) -> str:
+        if not row.persona:
+            raise RowRefused(
+                "no persona, and realtime needs one", "name one of `trivox persona list`"
+            )
+        try:
+            return reference(resolve(self.workspace, Persona, row.persona))
+        except NotFound as error:
+            reason = " ".join(str(error).split())
+            raise RowRefused(reason, "name one of `trivox persona list`, or add it") from None
 
     def _language(self, row: Row) -> str:
         if row.language is None:
@@ -124,69 +189,19 @@ class Intake:
             )
         return tag
 
-    def _audios(self, row: Row) -> tuple[Audio, ...]:
-        if row.audio is None:
-            if self.request.branch == Branch.ASR:
-                raise RowRefused(
-                    "no recording, and asr needs one", "name one, or import it for tts"
-                )
-            return ()
-        try:
-            samples, rate = _decoded(row.audio)
-            self._check_sound(samples, rate)
-            return self._store(row, samples, rate)
-        except BrokenAudio as error:
-            cause, _, remedy = str(error).removeprefix(f"{_name(row.audio)}: ").rpartition(": ")
-            raise RowRefused(cause, remedy) from None
 
-    def _check_sound(self, samples: Samples, rate: int) -> None:
-        if rate < self.request.min_rate:
-            raise RowRefused(
-                f"the recording is at {rate} Hz, the import asks for {self.request.min_rate} Hz or more",
-                "record it at a higher rate, or lower --min-rate",
-            )
-        if not samples.any():
-            raise RowRefused("the recording is digital silence", "record it again")
-
-    def _store(self, row: Row, samples: Samples, rate: int) -> tuple[Audio, ...]:
-        speaker, licence = self._speaker(row), row.licence or self.request.terms.licence
-        origin = {
-            "project": self.workspace.project,
-            "source": f"{self.source_name}{row.label}",
-            "speaker": speaker.id,
-        }
-        native = self.workspace.audio.put(samples, rate, licence=licence, **origin)
-        if self.request.branch != Branch.ASR or (rate == ASR_RATE and samples.ndim == 1):
-            return (native,)
-        self.mixed_down += samples.ndim > 1
-        self.resampled[rate] += rate != ASR_RATE
-        heard = resample(to_mono(samples), rate, ASR_RATE)
-        derived = self.workspace.audio.put(
-            heard, ASR_RATE, licence=licence, derived_from=native.id, **origin
-        )
-        return native, derived
-
-    def _speaker(self, row: Row) -> Speaker:
-        terms = self.request.terms
-        speaker = terms.speaker_record(self.workspace.project, self.request.name, row.speaker)
-        if speaker.id not in self.speakers:
-            check_speaker(self.workspace, speaker)
-            self.speakers[speaker.id] = speaker
-        return speaker
+def _whose(row: Row) -> Whose:
+    return Whose(row.label, row.speaker, row.licence)
 
 
-def _name(audio: Path | EncodedAudio) -> str:
-    return audio.name if isinstance(audio, EncodedAudio) else str(audio)
+def _cleaned(text: str | None) -> str | None:
+    return clean_text(text) if text else None
 
 
-def _decoded(audio: Path | EncodedAudio) -> tuple[Samples, int]:
-    if isinstance(audio, EncodedAudio):
-        return decode_audio(audio.data, audio.name)
-    return read_audio(audio)
-
-
-def _keys(row: Row, text: str, audios: tuple[Audio, ...]) -> tuple[Key, ...]:
+def _keys(group: str | None, content: _Content) -> tuple[Key, ...]:
     """Rows of one group, of one text whatever its case and punctuation, or of one recording belong together."""
+    text, tying = content.text, content.tying
     letters = "".join(c for c in text.casefold() if c.isalnum())
-    named = [(NAMED, row.group)] if row.group else []
-    return (*named, (TEXT, letters or text), *((AUDIO, audio.id) for audio in audios[:1]))
+    named: Sequence[Key] = [(NAMED, group)] if group else []
+    texts: Sequence[Key] = [(TEXT, letters or text)] if text else []
+    return (*named, *texts, *((AUDIO, audio.id) for audio in tying))

@@ -3,8 +3,9 @@
 | key            | meaning                                                                          |
 |----------------|----------------------------------------------------------------------------------|
 | id             | the row's own name, once in the file; for reports only                           |
-| text           | asr: what is said. tts: what is to be said                                       |
-| audio          | path of the recording, relative to the manifest's folder; asr: required          |
+| text           | asr: what is said. tts: what is to be said. realtime: what the user says          |
+| audio          | path of the recording, relative to the manifest's folder; asr: required;         |
+|                | realtime: the reply                                                              |
 | language       | BCP-47, such as `zh-CN`; otherwise the import's                                   |
 | speaker        | name of the voice                                                                |
 | licence        | SPDX name or free text; otherwise the import's                                   |
@@ -12,7 +13,12 @@
 | split          | train, validation or test; otherwise divided by the import                       |
 | instruction    | how it should be said or written                                                 |
 | inline_instructions | tts: list of [start, end, directive] in characters of text                  |
-| reference_text | the reference answer; asr: otherwise text                                        |
+| reference_text | the reference answer; asr: otherwise text; realtime: the words of the reply      |
+| voice          | tts: path of a recording of the voice to speak in; needs consent to clone         |
+| voice_speaker  | tts: whose voice that is; otherwise speaker                                       |
+| persona        | realtime: `name` or `name@version` of a registered persona                        |
+| turns          | realtime: list of {"role": "user" or "assistant", "text", "audio", "speaker"},    |
+|                | the last the user's; otherwise text is the one turn                               |
 
 All are optional. A key that looks like a misspelt one of these refuses its row; others are listed in the
 report and not read.
@@ -23,7 +29,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -34,10 +40,22 @@ from trivox.pipelines.imports.rows import (
     Remark,
     Row,
     RowRefused,
+    RowTurn,
     decoded_lines,
     inside,
     split_named,
 )
+
+
+class ManifestTurn(BaseModel):
+    """One turn of `turns`; a key that is not one of these refuses its row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Literal["user", "assistant"]
+    text: str | None = None
+    audio: str | None = None
+    speaker: str | None = None
 
 
 class ManifestRow(BaseModel):
@@ -56,6 +74,10 @@ class ManifestRow(BaseModel):
     instruction: str | None = None
     inline_instructions: tuple[tuple[int, int, str], ...] | None = None
     reference_text: str | None = None
+    voice: str | None = None
+    voice_speaker: str | None = None
+    persona: str | None = None
+    turns: tuple[ManifestTurn, ...] = ()
 
 
 def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
@@ -90,7 +112,10 @@ def validated_row(values: Mapping[str, Any]) -> ManifestRow:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise RowRefused(f"{key}: {first['msg']}", "write it as text") from None
+        remedy = (
+            "write it as `trivox data import` describes it" if "." in key else "write it as text"
+        )
+        raise RowRefused(f"{key}: {first['msg']}", remedy) from None
 
 
 def to_row(row: ManifestRow, label: str, root: Path, audio: EncodedAudio | None = None) -> Row:
@@ -108,7 +133,16 @@ def to_row(row: ManifestRow, label: str, root: Path, audio: EncodedAudio | None 
         instruction=row.instruction,
         inline_instructions=row.inline_instructions or (),
         reference_text=row.reference_text,
+        voice=inside(root, row.voice) if row.voice else None,
+        voice_speaker=row.voice_speaker,
+        persona=row.persona,
+        turns=tuple(_turn(turn, root) for turn in row.turns),
     )
+
+
+def _turn(turn: ManifestTurn, root: Path) -> RowTurn:
+    audio = inside(root, turn.audio) if turn.audio else None
+    return RowTurn(turn.role, turn.text, audio, turn.speaker)
 
 
 def unread_keys(values: Mapping[str, Any]) -> list[str]:

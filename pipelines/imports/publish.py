@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from trivox.pipelines.imports.intake import ASR_RATE, Intake, Taken
+from trivox.pipelines.imports.intake import Intake, Taken
+from trivox.pipelines.imports.recordings import ASR_RATE
 from trivox.pipelines.imports.report import ImportReport
 from trivox.pipelines.imports.rows import Refusal
 from trivox.pipelines.imports.splits import SplitPlan, assign, connected_groups
@@ -20,18 +21,20 @@ def publish(intake: Intake, layout: str, plan: SplitPlan, source: str) -> Import
         raise BadImport(_nothing_taken(source, intake.refused))
     records = intake.workspace.records
     audios = {audio.id: audio for taken in kept for audio in taken.audios}
-    speakers = {audio.speaker: intake.speakers[str(audio.speaker)] for audio in audios.values()}
+    speakers = {
+        audio.speaker: intake.recordings.speakers[str(audio.speaker)] for audio in audios.values()
+    }
     with records.transaction():
         all_new = records.add(*audios.values()) == len(audios)
         records.add(*speakers.values(), *(taken.prompt for taken in kept))
         others = 0 if all_new else _under_other_terms(intake.workspace, audios.values())
         prompt_set, new = add_set(intake.workspace, intake.request.name, items)
-    natives = {taken.audios[0].id: taken.audios[0] for taken in kept if taken.audios}
+    natives = [audio for audio in audios.values() if audio.derived_from is None]
     return ImportReport(
         prompt_set=prompt_set,
         layout=layout,
         taken=len(kept),
-        audio_seconds=sum(audio.duration_s for audio in natives.values()),
+        audio_seconds=sum(audio.duration_s for audio in natives),
         refused=tuple(intake.refused),
         repeated=intake.repeated,
         new_version=new,
@@ -106,11 +109,11 @@ def _notes(intake: Intake, speakers: Sequence[str], others: int) -> Iterator[str
     terms = intake.request.terms
     if speakers:
         yield terms.note(speakers)
-    for rate, count in sorted(intake.resampled.items()):
+    for rate, count in sorted(intake.recordings.resampled.items()):
         missing = f"; nothing above {rate // 2} Hz is heard in them" if rate < ASR_RATE else ""
         yield f"{count} at {rate} Hz resampled to {ASR_RATE} Hz{missing}"
-    if intake.mixed_down:
-        yield f"{intake.mixed_down} of several channels mixed down to one"
+    if intake.recordings.mixed_down:
+        yield f"{intake.recordings.mixed_down} of several channels mixed down to one"
     if others:
         yield (
             f"{others} recordings were here already with another speaker or licence, which they keep"

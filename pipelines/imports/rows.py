@@ -30,6 +30,16 @@ class EncodedAudio:
 
 
 @dataclass(frozen=True)
+class RowTurn:
+    """One turn of a dialogue; role is user or assistant. speaker: whose voice, None for that of the row."""
+
+    role: str
+    text: str | None = None
+    audio: Path | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of a source, before anything was checked but its form.
 
@@ -48,6 +58,10 @@ class Row:
     instruction: str | None = None
     inline_instructions: tuple[tuple[int, int, str], ...] = ()
     reference_text: str | None = None
+    voice: Path | None = None
+    voice_speaker: str | None = None
+    persona: str | None = None
+    turns: tuple[RowTurn, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from trivox.pipelines.imports.publish import publish
 from trivox.pipelines.imports.report import ImportReport
 from trivox.pipelines.imports.splits import SplitPlan
 from trivox.pipelines.imports.terms import Terms
-from trivox.platform.errors import BadImport, ConfigError
+from trivox.platform.errors import ConfigError
 from trivox.platform.progress import progress
 from trivox.platform.records import Branch
 from trivox.platform.store import Workspace
@@ -55,8 +55,6 @@ def make_request(
     """The options checked; raises ConfigError, BadImport."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"name {name!r}: write letters, digits, '_', '-' and '.' only")
-    if branch == Branch.REALTIME:
-        raise BadImport(f"branch {branch.value}: imports are for asr and tts")
     tag = language_tag(language)
     if tag is None:
         raise ConfigError(

@@ -40,9 +40,13 @@ class Terms:
         """What is recorded as stated, for the report."""
         listed = sorted(names)
         shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-        allowed = ", ".join(sorted(self.consents)) or "nothing"
         licence = self.licence or "none stated"
-        return f"recorded as stated by you: {shown} allows {allowed}; licence: {licence}"
+        return f"recorded as stated by you: {shown} allows {self.allowed}; licence: {licence}"
+
+    @property
+    def allowed(self) -> str:
+        """The consents in words."""
+        return ", ".join(sorted(self.consents)) or "nothing"
 
 
 def check_speaker(workspace: Workspace, speaker: Speaker) -> None:

@@ -31,7 +31,7 @@ def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
     """
     require_prepared(folder)
     torch.manual_seed(recipe.seed)
-    tokens = nano_token_map(CODEC_SPEC)
+    tokens = nano_token_map(CODEC_SPEC, recipe.tts_voices)
     encoder = NanoEncoder.from_pretrained(folder / "encoder")
     model = TrivoxForCausalLM.compose(
         LlamaForCausalLM(_config(recipe, tokens)), encoder, tokens.audio, ADAPTER_STACK

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from trivox.pipelines.consent import require_consent
 from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
@@ -10,7 +11,15 @@ from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.speaking import marked
 from trivox.platform.errors import ConfigError, UnspeakableText
 from trivox.platform.hashing import derived_id, derived_seed
-from trivox.platform.records import PolicyVersion, Prompt, Rollout, Sampling, Score, ScorerRole
+from trivox.platform.records import (
+    Consent,
+    PolicyVersion,
+    Prompt,
+    Rollout,
+    Sampling,
+    Score,
+    ScorerRole,
+)
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
 
@@ -21,7 +30,10 @@ def requests_for(
     ctx: RoundContext, prompts: Sequence[Prompt], count: int, stage: str, policy: PolicyVersion
 ) -> list[RolloutRequest]:
     """count requests for each prompt. The seed does not depend on the policy, so policies are compared on
-    the same draws."""
+    the same draws. Raises RefusedByConsent for a voice that may not be imitated."""
+    for prompt in prompts:
+        if prompt.voice_audio is not None:
+            require_consent(ctx.ws, prompt.voice_audio, Consent.CLONE)
     return [
         RolloutRequest(
             id=derived_id("ro", ctx.round.id, stage, policy.id, prompt.id, index),

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
+from trivox.pipelines.consent import require_consent
 from trivox.pipelines.realtime.personas import character
 from trivox.pipelines.speaking import encoded, marked
 from trivox.pipelines.training.align import Aligner, frames_of
@@ -14,7 +14,7 @@ from trivox.platform.audio.io import resample, to_mono
 from trivox.platform.errors import ConfigError, RefusedByConsent, UsageError
 from trivox.platform.hashing import derived_seed
 from trivox.platform.personas.registry import resolve
-from trivox.platform.records import Audio, Branch, Consent, Persona, Prompt, Speaker, Turn
+from trivox.platform.records import Branch, Consent, Persona, Prompt, Turn
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_completion, asr_prompt
@@ -43,7 +43,7 @@ class RowMaker:
     aligner: Aligner
     reasoning_share: float = 0.0
     seed: int = 0
-    _allowed: set[str] = field(default_factory=set)
+    _allowed: set[tuple[str, Consent]] = field(default_factory=set)
 
     def row(self, prompt: Prompt) -> Row:
         """The row of a prompt.
@@ -68,7 +68,7 @@ class RowMaker:
         tokens = self.backbone.tokens
         _needed(prompt.text, "text", "import it with its text")
         text = marked(prompt)
-        voice = None if prompt.voice_audio is None else self._codes(prompt.voice_audio)
+        voice = None if prompt.voice_audio is None else self._voice(prompt.voice_audio)
         ids = tts_prompt(tokens, text, prompt.instruction or "", voice)
         completion = self._speech(prompt, text)
         loss = [False] * len(completion)
@@ -137,27 +137,23 @@ class RowMaker:
         samples, rate = self._samples(audio)
         return self.backbone.features(resample(samples, rate, self.backbone.hearing_rate))
 
-    def _codes(self, audio: str) -> Codes:
+    def _voice(self, audio: str) -> Codes:
+        for use in (Consent.TRAIN, Consent.CLONE):
+            self._check_consent(audio, use)
         return self._encoded(*self._samples(audio))
 
     def _encoded(self, samples: Wave, rate: int) -> Codes:
         return encoded(self.backbone.codec, samples, rate)
 
     def _samples(self, audio: str) -> tuple[Wave, int]:
-        self._check_consent(audio)
+        self._check_consent(audio, Consent.TRAIN)
         samples, rate = self.ws.audio.read(audio)
         return to_mono(samples), rate
 
-    def _check_consent(self, audio: str) -> None:
-        speaker = self.ws.records.get(Audio, audio).speaker
-        if speaker is None or speaker in self._allowed:
-            return
-        record = self.ws.records.get(Speaker, speaker)
-        if not record.allows(Consent.TRAIN, datetime.now(UTC)):
-            raise RefusedByConsent(
-                f"speaker {record.name!r} does not allow training now: leave the recordings out"
-            )
-        self._allowed.add(speaker)
+    def _check_consent(self, audio: str, use: Consent) -> None:
+        if (audio, use) not in self._allowed:
+            require_consent(self.ws, audio, use)
+            self._allowed.add((audio, use))
 
 
 def _needed(value: str | None, what: str, remedy: str) -> str:

@@ -41,6 +41,7 @@ class Codec:
 @dataclass
 class Tokens:
     text_by: str
+    voices: tuple[str, ...] = ("heart", "michael", "emma")
 
 
 @dataclass

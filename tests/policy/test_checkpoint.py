@@ -72,7 +72,7 @@ def test_transformers_loads_it_and_continues() -> None:
 
 def test_vocabulary_and_codec_belong_together(policy: ResidentPolicy) -> None:
     backbone = policy.backbone
-    assert backbone.tokens == nano_token_map(backbone.codec.spec)
+    assert backbone.tokens == nano_token_map(backbone.codec.spec, ("heart", "michael", "emma"))
     assert backbone.lm.config.vocab_size == backbone.tokens.vocab_size
 
 

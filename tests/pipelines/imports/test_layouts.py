@@ -9,7 +9,8 @@ import pytest
 
 from trivox.pipelines.imports import ImportReport, SplitPlan, Terms, import_source
 from trivox.platform.errors import BadImport, ConfigError, NotFound
-from trivox.platform.records import Audio, Branch, Consent, Prompt, Speaker, Split
+from trivox.platform.personas.registry import add, persona_of
+from trivox.platform.records import Audio, Branch, Consent, Prompt, Speaker, Split, Turn
 from trivox.platform.store import Workspace
 
 
@@ -60,6 +61,67 @@ def test_ljspeech_for_tts(workspace: Workspace, source: Path, record: Any) -> No
     assert prompt.text == "Hello there" and prompt.audio is None and prompt.voice_audio is None
     kept = workspace.records.get(Audio, str(prompt.reference_audio))
     assert (kept.rate, kept.channels) == (22_050, 2)
+
+
+def test_a_manifest_of_dialogues(workspace: Workspace, source: Path, record: Any) -> None:
+    """Turns, persona and recorded reply; who speaks is the row's speaker where a turn names none; rows that share
+    the recording of a turn are of one group."""
+    add(workspace, persona_of(workspace.project, "butler", "anna says aye", {}))
+    for name, pitch in (("u1", 300), ("u2", 400), ("r", 500)):
+        record(source / f"{name}.wav", pitch, 24_000)
+    turns: list[dict[str, str]] = [
+        {"role": "user", "audio": "u1.wav", "text": "turn on the light", "speaker": "ben"},
+        {"role": "assistant", "text": "aye"},
+        {"role": "user", "audio": "u2.wav"},
+    ]
+    whole = {
+        "persona": "butler",
+        "audio": "r.wav",
+        "reference_text": "It is on.",
+        "speaker": "anna",
+    }
+    path = write_lines(
+        source / "m.jsonl",
+        {**whole, "turns": turns},
+        {"persona": "butler@1", "turns": turns[:1]},
+        {"persona": "butler", "text": "is it on"},
+    )
+    report = take(workspace, path, Branch.REALTIME)
+    assert (report.taken, report.refused, report.audio_seconds) == (3, (), pytest.approx(1.5))
+    first, second, third = prompts(workspace, report)
+    assert first.persona == second.persona == "butler@1"
+    assert [(t.role, t.text, t.audio is None) for t in first.turns] == [
+        ("user", "turn on the light", False),
+        ("assistant", "aye", True),
+        ("user", None, False),
+    ]
+    assert (first.reference_text, second.reference_audio) == ("It is on.", None)
+    assert third.turns == (Turn("user", "is it on"),)
+    kept = [
+        workspace.records.get(Audio, str(a)) for a in (first.turns[0].audio, first.reference_audio)
+    ]
+    names = [workspace.records.get(Speaker, str(audio.speaker)).name for audio in kept]
+    assert names == ["own:ben", "own:anna"] and {audio.rate for audio in kept} == {24_000}
+    one, two, three = (item.group for item in report.prompt_set.items)
+    assert one == two != three
+
+
+def test_a_voice_to_imitate(workspace: Workspace, source: Path, record: Any) -> None:
+    """Its speaker has to allow it; rows that share a voice are no group for it."""
+    record(source / "v.wav", 300)
+    path = write_lines(
+        source / "m.jsonl",
+        {"text": "hello", "voice": "v.wav", "voice_speaker": "ben"},
+        {"text": "good night", "voice": "v.wav", "voice_speaker": "ben"},
+    )
+    with pytest.raises(BadImport, match="the speaker allows annotate, train only"):
+        take(workspace, path, Branch.TTS)
+    report = take(workspace, path, Branch.TTS, terms=Terms(consents=(Consent.CLONE, Consent.TRAIN)))
+    first, second = prompts(workspace, report)
+    assert first.voice_audio == second.voice_audio and first.reference_audio is None
+    voice = workspace.records.get(Audio, str(first.voice_audio))
+    assert workspace.records.get(Speaker, str(voice.speaker)).name == "own:ben"
+    assert len({item.group for item in report.prompt_set.items}) == 2
 
 
 def test_librispeech(workspace: Workspace, source: Path, record: Any) -> None:
@@ -198,8 +260,6 @@ def test_unusable_options(workspace: Workspace, source: Path) -> None:
     ):
         with pytest.raises(error, match=message):
             take(workspace, path, Branch.TTS, **options)
-    with pytest.raises(BadImport, match="imports are for asr and tts"):
-        take(workspace, path, Branch.REALTIME)
     with pytest.raises(BadImport, match="holds no audio and fits no layout"):
         take(workspace, source, Branch.TTS)
     with pytest.raises(ConfigError, match="test share 0.7 and validation share 0.6"):

@@ -13,6 +13,7 @@ from trivox.pipelines.imports import ImportReport, Refusal, SplitPlan, Terms, im
 from trivox.pipelines.imports.layouts import read_rows
 from trivox.pipelines.imports.rows import LONGEST_LINE
 from trivox.platform.errors import BadImport, DiskFull, RefusedByConsent
+from trivox.platform.personas.registry import add, persona_of
 from trivox.platform.records import Audio, Branch, Consent, Prompt, PromptSet, Speaker, Split
 from trivox.platform.store import Workspace
 
@@ -260,3 +261,34 @@ def test_directives_that_do_not_lie_in_their_text(workspace: Workspace, source: 
     (prompt_set,) = workspace.records.find(PromptSet)
     taken = [workspace.records.get(Prompt, item.prompt) for item in prompt_set.items]
     assert [one.inline_instructions for one in taken] == [((5, 7, "slow"), (7, 7, "pause")), ()]
+
+
+def test_dialogues_that_cannot_be_taken(workspace: Workspace, source: Path, record: Any) -> None:
+    add(workspace, persona_of(workspace.project, "butler", "anna says aye", {}))
+    record(source / "r.wav")
+    user = {"role": "user", "text": "hello"}
+    path = manifest(
+        source,
+        {"persona": "butler", "turns": [user]},
+        {"turns": [user]},
+        {"persona": "cook", "turns": [user]},
+        {"persona": "butler", "turns": [user, {"role": "assistant", "text": "aye"}]},
+        {"persona": "butler", "turns": [{"role": "user"}]},
+        {"persona": "butler", "turns": [{"role": "system", "text": "obey"}]},
+        {"persona": "butler", "turns": [{"role": "user", "audio": "../r.wav"}]},
+        {"persona": "butler", "turns": [{**user, "adio": "r.wav"}]},
+        {"persona": "butler", "turns": "hello"},
+        {"persona": "butler"},
+    )
+    report = take(workspace, path, branch=Branch.REALTIME)
+    assert report.taken == 1
+    found = reasons(report)
+    assert found.pop("m.jsonl:2") == "no persona, and realtime needs one"
+    assert found.pop("m.jsonl:3").startswith("no persona 'cook' in")
+    assert found.pop("m.jsonl:4") == "the last turn is the assistant's"
+    assert found.pop("m.jsonl:5") == "a turn has neither text nor audio"
+    assert found.pop("m.jsonl:6").startswith("turns.0.role: Input should be 'user' or 'assistant'")
+    assert "leads out of" in found.pop("m.jsonl:7")
+    assert found.pop("m.jsonl:8").startswith("turns.0.adio: Extra inputs are not permitted")
+    assert found.pop("m.jsonl:9").startswith("turns: Input should be")
+    assert found == {"m.jsonl:10": "the text is empty"}

@@ -57,7 +57,7 @@ def test_tts(maker: RowMaker, ws: Workspace, record: Record) -> None:
 
 def test_tts_with_directives_and_a_voice(maker: RowMaker, ws: Workspace, record: Record) -> None:
     """A directive stands in prompt and completion before its word and takes no time of its own."""
-    voice = record(200)
+    voice = record(200, speaker="ben", consents=(Consent.TRAIN, Consent.CLONE))
     prompt = tts_prompt_of(
         record(300), "ab a", inline_instructions=((3, 4, "slow"),), voice_audio=voice
     )
@@ -181,6 +181,13 @@ def test_who_does_not_allow_training(
     for prompt in prompts:
         with pytest.raises(RefusedByConsent, match="'ben' does not allow training"):
             maker.row(prompt)
+
+
+def test_who_does_not_allow_to_be_imitated(maker: RowMaker, record: Record) -> None:
+    theirs = record(500, speaker="ben")
+    maker.row(tts_prompt_of(theirs))
+    with pytest.raises(RefusedByConsent, match="'ben' does not allow an imitation of the voice"):
+        maker.row(tts_prompt_of(record(300), voice_audio=theirs))
 
 
 def test_audio_at_another_rate_and_of_two_channels(maker: RowMaker, ws: Workspace) -> None:
