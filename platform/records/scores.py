@@ -5,8 +5,12 @@ from enum import StrEnum
 
 
 class Direction(StrEnum):
+    """Which way is better. NEITHER: a measure to watch, such as the level of the pitch; it rewards only beside a
+    target."""
+
     HIGHER = "higher"
     LOWER = "lower"
+    NEITHER = "neither"
 
 
 class ScorerRole(StrEnum):
@@ -31,7 +35,7 @@ class Score:
     """One component of one rollout (scope "episode"), turn ("turn:2") or span ("span:1200-1900", ms).
 
     Either value or failure is set, never both and never neither. family groups scorers that share weights
-    or method. evidence: what the value was read from (a transcript, say).
+    or method, several joined by "+". evidence: what the value was read from (a transcript, say).
     """
 
     id: str
