@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from trivox.pipelines.nano.clips import Clip
 from trivox.pipelines.nano.domain import FOLLOW_UPS, SLOTS, persona_reply
-from trivox.pipelines.nano.teachers import HIBARI_VOICE
 from trivox.pipelines.realtime.grammar import (
     INTENT,
     Asked,
@@ -77,21 +76,6 @@ def build(clips: Sequence[Clip], seed: int, typed: float = 0.0) -> Built:
         if said:
             dialogues.append(_dialogue(asking, reply, said, rng, typed))
     return Built(tuple(dialogues), dict(matched), dict(dropped))
-
-
-def missing_requests(clips: Sequence[Clip], voice: str = HIBARI_VOICE) -> list[Clip]:
-    """Request clips to be spoken so that `build` drops no reply: each text once."""
-    asking, extra = Requests(clips), dict[str, Clip]()
-    for clip in clips:
-        if clip.kind != "reply" or _last_turns(asking, clip, random.Random(0)):
-            continue
-        texts = [(clip.intent, clip.request)]
-        if clip.before:
-            asks = INTENT[clip.before].asks
-            texts.append((clip.before, asks[0].replace(" | ", " ").format(**clip.slots)))
-        for intent, text in texts:
-            extra[text] = Clip("sentence", text, voice, intent=intent, slots=dict(clip.slots))
-    return list(extra.values())
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from trivox.pipelines.nano.clips import Clip, plan
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.pipelines.realtime.dialogues import Built, build, missing_requests, persona_text
+from trivox.pipelines.realtime.dialogues import Built, build, persona_text
 from trivox.pipelines.realtime.grammar import intent_of, readings, wanted
 from trivox.platform.records import Split
 
@@ -85,12 +85,6 @@ def test_the_seed_decides(clips: list[Clip], built: Built) -> None:
 def test_typed_turns_are_words(clips: list[Clip]) -> None:
     turns = [v for d in build(clips, seed=1, typed=1.0).dialogues for _, v in d.turns]
     assert all(isinstance(value, str) for value in turns)
-
-
-def test_the_missing_requests_leave_no_reply_without_one(clips: list[Clip]) -> None:
-    extra = missing_requests(clips)
-    assert len({clip.text for clip in extra}) == len(extra) > 0
-    assert build([*clips, *extra], seed=1).dropped == {}
 
 
 def test_a_persona_in_words() -> None:
