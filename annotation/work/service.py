@@ -11,6 +11,7 @@ from trivox.annotation.work.shapes import (
     Progress,
     SkipReason,
     Sound,
+    Waiting,
 )
 from trivox.platform.records import Judgement
 
@@ -20,6 +21,16 @@ class Work(Protocol):
 
     def next_lease(self, person: str, campaign: str) -> Lease | Nothing:
         """What to do now: the open lease again (reload), or a new one. Raises NotFound for another campaign."""
+
+    def ahead(self, person: str, campaign: str) -> Lease | None:
+        """The lease that next_lease gives once the open one is closed, held from now on, so that the page can load
+        its sound beforehand; its clock of listening starts when it is shown. None: nothing to look ahead to."""
+
+    def overview(self, person: str) -> list[Waiting]:
+        """The campaigns that this person may see, each with what waits there for them; takes no lease."""
+
+    def acknowledge(self, person: str, campaign: str, version: int) -> None:
+        """The person has read that version of the guideline; next_lease gives Why.GUIDELINE before."""
 
     def lease(self, person: str, lease_id: str) -> Lease:
         """An open lease as it was shown."""

@@ -95,6 +95,7 @@ class Why(StrEnum):
     """Why there is nothing to do."""
 
     NOTHING_LEFT = "nothing_left"
+    GUIDELINE = "guideline"
     PAUSED = "paused"
     BREAK = "break"
     DAY_DONE = "day_done"
@@ -115,6 +116,26 @@ class Nothing:
     reason: Why
     message: str
     until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A campaign as its card shows it. hindered: why no lease would be given now; acknowledged: the guideline's
+    version read last, None for none. warning: what may upset, in words; opted_out: this person wants none of it."""
+
+    campaign: str
+    name: str
+    branch: str
+    languages: tuple[str, ...]
+    done: int
+    left: int
+    training_left: int
+    guideline: str
+    guideline_version: int
+    acknowledged: int | None = None
+    warning: str | None = None
+    opted_out: bool = False
+    hindered: Nothing | None = None
 
 
 @dataclass(frozen=True)
