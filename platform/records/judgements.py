@@ -7,6 +7,57 @@ from enum import StrEnum
 from trivox.platform.records.prompts import Branch
 
 
+class CampaignStatus(StrEnum):
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class WorkPlan:
+    """How a campaign is worked through.
+
+    Shares are probabilities per question: random_share of draws that ignore what is informative (the floor that
+    keeps estimates unbiased), control_share of gold and traps, repeat_share of one's own earlier questions.
+    per_sitting and per_day: answers of one person; a break of break_s ends a sitting. pass_mark: share of the
+    training block to get right; training_size questions, 0 for no training; trained_from: the least guideline
+    version whose training still counts. gold_pass: share of gold below which work is paused. pools, skills and
+    language_level: who may work; empty and None for anyone.
+    """
+
+    lease_s: float = 1800.0
+    priority: int = 0
+    active: bool = True
+    random_share: float = 0.2
+    control_share: float = 0.1
+    repeat_share: float = 0.05
+    repeat_after: int = 10
+    per_sitting: int = 100
+    per_day: int = 400
+    break_s: float = 600.0
+    training_size: int = 0
+    pass_mark: float = 0.8
+    training_tries: int = 2
+    trained_from: int = 1
+    gold_pass: float = 0.7
+    third_judge: bool = True
+    expert: bool = True
+    pools: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    language_level: str | None = None
+    device_check: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("random_share", "control_share", "repeat_share", "pass_mark", "gold_pass"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it is a share, 0 to 1")
+        if self.control_share + self.repeat_share > 0.5:
+            shares = f"{self.control_share} + {self.repeat_share}"
+            raise ValueError(f"control_share + repeat_share is {shares}: at most half are checks")
+        if self.active and self.random_share == 0:
+            raise ValueError("random_share is 0: active selection needs a random floor above 0")
+
+
 @dataclass(frozen=True)
 class Campaign:
     """Tasks that share a guideline. overlap: judgements wanted per task; budget in judgements, None for none."""
@@ -22,6 +73,8 @@ class Campaign:
     created_at: datetime
     round: str | None = None
     budget: int | None = None
+    status: CampaignStatus = CampaignStatus.OPEN
+    plan: WorkPlan = WorkPlan()
 
 
 class TaskKind(StrEnum):
@@ -55,6 +108,21 @@ class JudgeKind(StrEnum):
     HUMAN = "human"
     GRM = "grm"
     SIMULATED = "simulated"
+
+
+class Purpose(StrEnum):
+    """Why a judge was asked. Only judge and adjudicate become preferences.
+
+    repeat: one's own earlier question again, unannounced. training, gold, trap: the answer is known.
+    adjudicate: an expert decides, blind, where judges disagree.
+    """
+
+    JUDGE = "judge"
+    REPEAT = "repeat"
+    TRAINING = "training"
+    GOLD = "gold"
+    TRAP = "trap"
+    ADJUDICATE = "adjudicate"
 
 
 class AnswerKind(StrEnum):
@@ -126,7 +194,8 @@ class Judgement:
     """One answer of one judge; append-only. A correction is a new one that supersedes the old.
 
     presentation: item ids in the order shown. heard_s: item id -> seconds of unique audio played.
-    idempotency_key: the same key twice is the same judgement.
+    idempotency_key: the same key twice is the same judgement. gains_db: item id -> gain it was played with.
+    inclusion: probability with which the task was drawn for this judge, None where it was not drawn.
     """
 
     id: str
@@ -146,6 +215,9 @@ class Judgement:
     guideline_version: int | None = None
     ui_version: str | None = None
     supersedes: str | None = None
+    purpose: Purpose = Purpose.JUDGE
+    inclusion: float | None = None
+    gains_db: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

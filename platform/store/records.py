@@ -7,12 +7,13 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trivox.platform.errors import NotFound, StoreError, UsageError
+from trivox.platform.hashing import derived_seed
 from trivox.platform.records import Judgement, Round, RoundStatus
 from trivox.platform.store.engine import writing
 from trivox.platform.store.faults import sql_errors
@@ -29,7 +30,7 @@ _INSERTS: dict[str, Callable[..., Any]] = {
 class Records:
     """Every kind of record but rollouts and scores. Threads may share one.
 
-    All but Round, PolicyVersion, Person and Speaker are append-only.
+    All but the kinds of MUTABLE are append-only.
     """
 
     def __init__(self, engine: sa.Engine, place: str) -> None:
@@ -89,7 +90,7 @@ class Records:
         return [codec.from_row(row) for row in rows]
 
     def replace(self, record: Any) -> None:
-        """Put record in the place of the one of its id; only Round, PolicyVersion, Person, Speaker.
+        """Put record in the place of the one of its id; only the kinds of MUTABLE.
 
         Raises UsageError for an append-only kind and NotFound when there is none of that id.
         """
@@ -108,10 +109,33 @@ class Records:
                 raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
 
     @contextmanager
+    def statements(self, *, write: bool) -> Iterator[sa.Connection]:
+        """A connection for SQL that the records have no word for; joins the open transaction, if any."""
+        with self._connected(self._writer if write else self._engine) as connection:
+            yield connection
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """All calls inside, by this thread or task, succeed together or leave nothing; nests."""
         with self._writing():
             yield
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """A transaction of which, among those of the same name, one runs at a time."""
+        with self._writing() as connection:
+            # On SQLite every writing transaction is alone already.
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(derived_seed(name))))
+            yield
+
+    def latest(self, kind: type[R]) -> R | None:
+        """The record added last; None when there is none."""
+        table = table_of(kind)
+        query = sa.select(table).order_by(table.c.seq.desc()).limit(1)
+        with self._reading() as connection, sql_errors(self._place):
+            row = connection.execute(query).mappings().first()
+        return None if row is None else cast(R, codec_of(kind).from_row(row))
 
     def lease_round(self, worker: str, seconds: float, round_id: str | None = None) -> Round | None:
         """The oldest queued round, or one whose lease ran out, now running and leased to worker.

@@ -15,11 +15,19 @@ from typing import Any, get_args, get_origin, get_type_hints
 import sqlalchemy as sa
 
 from trivox.platform.records import (
+    Acknowledged,
+    ApiToken,
     Audio,
+    AuditEntry,
     Campaign,
+    Control,
     CostEntry,
+    Credential,
     Decision,
     Evaluation,
+    Guideline,
+    Inquiry,
+    Invite,
     Judgement,
     Person,
     Persona,
@@ -28,13 +36,20 @@ from trivox.platform.records import (
     Project,
     Prompt,
     PromptSet,
+    Qualification,
     RewardModelVersion,
     RoleGrant,
     Round,
     Rubric,
+    SignIn,
     Speaker,
     StageRun,
     Task,
+    TaskLease,
+    TaskState,
+    Throttle,
+    Voided,
+    WorkPause,
 )
 
 KINDS: tuple[type[Any], ...] = (
@@ -58,14 +73,65 @@ KINDS: tuple[type[Any], ...] = (
     Evaluation,
     Decision,
     CostEntry,
+    TaskLease,
+    TaskState,
+    Control,
+    Qualification,
+    WorkPause,
+    Voided,
+    Acknowledged,
+    Credential,
+    SignIn,
+    Invite,
+    ApiToken,
+    Throttle,
+    AuditEntry,
+    Guideline,
+    Inquiry,
 )
-MUTABLE: tuple[type[Any], ...] = (Round, PolicyVersion, Person, Speaker)
+MUTABLE: tuple[type[Any], ...] = (
+    Round,
+    PolicyVersion,
+    Person,
+    Speaker,
+    Campaign,
+    TaskLease,
+    TaskState,
+    Control,
+    WorkPause,
+    RoleGrant,
+    Credential,
+    SignIn,
+    Invite,
+    ApiToken,
+    Throttle,
+    Inquiry,
+)
 
 _REFERENCES: dict[tuple[type[Any], str], type[Any]] = {
     (RoleGrant, "person"): Person,
+    (Credential, "id"): Person,
+    (SignIn, "person"): Person,
+    (ApiToken, "person"): Person,
+    (Guideline, "campaign"): Campaign,
+    (Inquiry, "campaign"): Campaign,
+    (Inquiry, "person"): Person,
     (StageRun, "round"): Round,
     (Task, "campaign"): Campaign,
     (Judgement, "task"): Task,
+    (TaskLease, "campaign"): Campaign,
+    (TaskLease, "task"): Task,
+    (TaskLease, "person"): Person,
+    (TaskState, "campaign"): Campaign,
+    (Control, "campaign"): Campaign,
+    (Control, "task"): Task,
+    (Qualification, "campaign"): Campaign,
+    (Qualification, "person"): Person,
+    (WorkPause, "campaign"): Campaign,
+    (WorkPause, "person"): Person,
+    (Voided, "judgement"): Judgement,
+    (Acknowledged, "campaign"): Campaign,
+    (Acknowledged, "person"): Person,
 }
 _UNIQUE: dict[type[Any], list[tuple[str, ...]]] = {
     Judgement: [("project", "idempotency_key")],
@@ -73,6 +139,12 @@ _UNIQUE: dict[type[Any], list[tuple[str, ...]]] = {
     Persona: [("project", "name", "version")],
     Rubric: [("project", "name", "version")],
     Person: [("issuer", "subject")],
+    Invite: [("token_hash",)],
+    ApiToken: [("token_hash",)],
+    AuditEntry: [("number",)],
+    Guideline: [("campaign", "version")],
+    Voided: [("judgement",)],
+    Control: [("task",)],
 }
 _INDEXED = {
     "project",
@@ -84,6 +156,22 @@ _INDEXED = {
     "policy",
     "person",
     "subject",
+    "pair",
+}
+# Name -> (kind, columns, condition): what no two rows that fulfil the condition may share.
+_UNIQUE_WHERE: dict[str, tuple[type[Any], tuple[str, ...], str]] = {
+    "one_open_lease": (TaskLease, ("person", "campaign"), "status = 'open'"),
+    "one_lease_ahead": (TaskLease, ("person", "campaign"), "status = 'ahead'"),
+    "a_pair_once": (
+        TaskLease,
+        ("person", "pair"),
+        "status IN ('open', 'ahead', 'answered') AND purpose IN ('judge', 'adjudicate')",
+    ),
+    "a_slot_once": (
+        TaskLease,
+        ("task", "slot"),
+        "status IN ('open', 'ahead', 'answered') AND purpose = 'judge'",
+    ),
 }
 _NAMES = {
     "pk": "pk_%(table_name)s",
@@ -177,6 +265,10 @@ def metadata() -> sa.MetaData:
         table = sa.Table(table_name(kind), made, _sequence(), *_columns(kind), *_constraints(kind))
         for name in sorted(_INDEXED & set(table.c.keys())):
             sa.Index(None, table.c[name])
+    for name, (kind, columns, condition) in _UNIQUE_WHERE.items():
+        table, only = made.tables[table_name(kind)], sa.text(condition)
+        chosen = [table.c[column] for column in columns]
+        sa.Index(name, *chosen, unique=True, sqlite_where=only, postgresql_where=only)
     return made
 
 

@@ -15,7 +15,7 @@ from trivox.platform.store.engine import writing
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0004"
 _FOLDER = Path(__file__).parent
 
 

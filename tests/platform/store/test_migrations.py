@@ -2,7 +2,6 @@
 
 import io
 import shutil
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ _NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "9999"
+down_revision = "{before}"
 
 
 def upgrade():
@@ -63,9 +62,11 @@ def test_down_to_nothing_and_up_again(ws: Workspace) -> None:
 def _next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrations.__file__).parent, folder)
-    (folder / "versions" / "v0003_mood.py").write_text(_NEXT.format(then=then))
+    (folder / "versions" / "v9999_mood.py").write_text(
+        _NEXT.format(then=then, before=migrations.HEAD)
+    )
     monkeypatch.setattr(migrations, "_FOLDER", folder)
-    monkeypatch.setattr(migrations, "HEAD", "0003")
+    monkeypatch.setattr(migrations, "HEAD", "9999")
 
 
 def _moods(ws: Workspace) -> list[Any]:
@@ -78,11 +79,12 @@ def test_opening_upgrades_and_keeps_the_data(
 ) -> None:
     ws.records.add(PROMPT)
     ws.close()
+    before = migrations.HEAD
     _next_version(tmp_path, monkeypatch)
     with Workspace.open(ws.root) as newer:
         assert _moods(newer) == [("kept", "calm")]
         with writing(newer._engine).begin() as connection:
-            migrations.downgrade(connection, "0002")
+            migrations.downgrade(connection, before)
         assert newer.records.find(Prompt) == [PROMPT]
         assert len(newer.records.find(Project)) == 1
 
@@ -103,15 +105,17 @@ def test_failed_upgrade_leaves_the_old_schema(
         }
 
 
-def test_first_revision_is_valid_for_postgresql() -> None:
+def test_every_revision_is_valid_for_postgresql() -> None:
     written = io.StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
     )
-    first = import_module("trivox.platform.store.migrations.versions.v0001_records")
+    scripts = list(ScriptDirectory.from_config(migrations._config(None)).walk_revisions())
     with Operations.context(context):
-        first.upgrade()
-        first.downgrade()
+        for script in reversed(scripts):
+            script.module.upgrade()
+        for script in scripts:
+            script.module.downgrade()
     sql = written.getvalue()
     assert "seq BIGSERIAL NOT NULL" in sql
     assert "created_at TIMESTAMP WITH TIME ZONE NOT NULL" in sql
