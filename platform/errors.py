@@ -16,6 +16,8 @@ TrivoxError
     │   └── DiskFull
     ├── RefusedByConsent       licence or consent forbids the use
     ├── StageFailed            a stage of a round
+    ├── BrokenScores           a model whose scores are no numbers
+    ├── DeadEnd                a decoding constraint that allows nothing
     ├── UnsupportedLayout      codes that are no sequence in one vocabulary
     └── MissingModel           weights that are not installed
 
@@ -123,6 +125,14 @@ class RefusedByConsent(WorkError):
 
 class StageFailed(WorkError):
     """A stage of a round stopped; the message names the round, the stage and the cause."""
+
+
+class BrokenScores(WorkError):
+    """A model whose scores of the next token are no finite numbers."""
+
+
+class DeadEnd(WorkError):
+    """A decoding constraint that allows no token at all."""
 
 
 class MissingModel(WorkError):

@@ -8,7 +8,6 @@ from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.records import (
     Audio,
     Branch,
-    DecodingStatistics,
     Prompt,
     Rollout,
     Sampling,
@@ -104,8 +103,8 @@ class RolloutWorker(PoolWorker):
             audio=audio.id if audio else None,
             codes=tuple(tuple(frame) for frame in speech.codes.tolist()),
             codes_layout=backbone.tokens.layout,
-            decoding=DecodingStatistics(said.forward_passes),
-            timings={"batch_s": said.seconds},
+            decoding=said.decoding,
+            timings=said.timings,
             codec_hash=backbone.codec.weights_hash,
             tokenizer_hash=backbone.tokenizer_hash,
         )

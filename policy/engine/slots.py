@@ -1,0 +1,124 @@
+"""The key-value cache of rows that come and go: one slot for each, all of one capacity.
+
+Every row begins at column 0 of its slot and writes where it stands itself, so its place in memory says nothing of
+its neighbours. What a slot held before stays there: it is masked, and overwritten column by column.
+"""
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+GROWTH = 256
+"""The capacity is a multiple of this; it doubles when it has to grow."""
+
+
+class Window:
+    """Where the next forward pass reads and writes.
+
+    slot: of the prompt that is read now, None for a step of all rows. where: int64 [n], the column that each of
+    the first n slots writes. length: columns that are attended. capacity: columns that a row may use; one more,
+    the scratch column, takes what slots without a row write.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.capacity, self.length = slots, 0, 0
+        self.slot: int | None = None
+        self.where = torch.zeros(slots, dtype=torch.long)
+
+
+class SlotLayer(CacheLayerMixin):
+    """Keys and values [slots, heads, capacity + 1, size] of one layer."""
+
+    is_sliding = False  # a window is a mask here, not a shorter memory
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in transformers
+        self.window = window
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        columns = self.window.capacity + 1
+        self.keys, self.values = (
+            states.new_zeros(self.window.slots, states.shape[1], columns, states.shape[3])
+            for states in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """A prompt [1, heads, n, size] attends to itself alone; a step [n, heads, 1, size] to `length` columns."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        window = self.window
+        if window.slot is not None:
+            count = key_states.shape[2]
+            self.keys[window.slot, :, :count] = key_states[0]
+            self.values[window.slot, :, :count] = value_states[0]
+            return key_states, value_states
+        rows = torch.arange(len(window.where), device=key_states.device)
+        self.keys[rows, :, window.where] = key_states[:, :, 0]
+        self.values[rows, :, window.where] = value_states[:, :, 0]
+        count, length = len(rows), window.length
+        return self.keys[:count, :, :length], self.values[:count, :, :length]
+
+    def grow(self, capacity: int) -> None:
+        if self.is_initialized:
+            assert self.keys is not None and self.values is not None
+            more = capacity + 1 - self.keys.shape[2]
+            pad = torch.nn.functional.pad
+            self.keys, self.values = (
+                pad(self.keys, (0, 0, 0, more)),
+                pad(self.values, (0, 0, 0, more)),
+            )
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """The first count columns of one slot into another."""
+        for states in (self.keys, self.values):
+            if states is not None:
+                states[target, :, :count] = states[source, :, :count]
+
+    def clear(self, slot: int) -> None:
+        for states in (self.keys, self.values):
+            if states is not None:
+                states[slot] = 0
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return (query_length, 0) if self.window.slot is not None else (self.window.length, 0)
+
+    def get_seq_length(self) -> int:
+        """0 while a prompt is read: nothing comes before it."""
+        return 0 if self.window.slot is not None else self.window.length
+
+    def get_max_length(self) -> int:
+        return self.window.capacity
+
+
+class SlotCache(Cache):
+    """One SlotLayer for each layer of a model; its window says what the next pass is."""
+
+    layers: list[SlotLayer]
+
+    def __init__(self, layers: int, slots: int, limit: int) -> None:
+        """limit: tokens of the model's context, beyond which no row goes."""
+        self.window, self.limit = Window(slots), limit
+        made = [SlotLayer(self.window) for _ in range(layers)]
+        super().__init__(layers=made)  # type: ignore[no-untyped-call]  # untyped in transformers
+
+    def reserve(self, columns: int) -> bool:
+        """Make room for rows of so many tokens; True where the tensors are others now."""
+        if columns <= self.window.capacity:
+            return False
+        wanted = max(columns, min(2 * self.window.capacity, self.limit))
+        self.window.capacity = -(-wanted // GROWTH) * GROWTH
+        for layer in self.layers:
+            layer.grow(self.window.capacity)
+        return True
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        for layer in self.layers:
+            layer.copy(source, target, count)
+
+    def clear(self, slot: int) -> None:
+        """Zeros in a slot: NaN that a broken row left behind would come through any mask."""
+        for layer in self.layers:
+            layer.clear(slot)
