@@ -118,17 +118,18 @@ class Speaker:
         sampling: Sampling = TTS_SAMPLING,
     ) -> list[Speech]:
         """Each text -> speech; raises UnspeakableText."""
-        utterances = [Utterance(one) if isinstance(one, str) else one for one in asked]
         requests = [
-            Request(
-                tts_prompt(self.tokens, one.text, one.instruction, one.voice, one.context),
-                tts_constraint(self.tokens, one.text),
-                sampling,
-                seed,
-            )
-            for one, seed in zip(utterances, seeds, strict=True)
+            self.tts_request(Utterance(one) if isinstance(one, str) else one, seed, sampling)
+            for one, seed in zip(asked, seeds, strict=True)
         ]
-        return [self._speech(generation) for generation in self.engine.generate(requests)]
+        return [self.speech_of(generation) for generation in self.engine.generate(requests)]
+
+    def tts_request(
+        self, asked: Utterance, seed: int, sampling: Sampling = TTS_SAMPLING
+    ) -> Request:
+        """What `speak` asks the engine for one text; raises UnspeakableText."""
+        prompt = tts_prompt(self.tokens, asked.text, asked.instruction, asked.voice, asked.context)
+        return Request(prompt, tts_constraint(self.tokens, asked.text), sampling, seed)
 
     def speak_verified(
         self,
@@ -160,14 +161,19 @@ class Speaker:
         """
         constraint = realtime_constraint(self.tokens, thinks)
         requests = [
-            self._reply_request(one, constraint, sampling, seed)
+            self.reply_request(one, constraint, seed, sampling)
             for one, seed in zip(asked, seeds, strict=True)
         ]
-        return [self._speech(generation) for generation in self.engine.generate(requests)]
+        return [self.speech_of(generation) for generation in self.engine.generate(requests)]
 
-    def _reply_request(
-        self, asked: Dialogue, constraint: Constraint, sampling: Sampling, seed: int
+    def reply_request(
+        self,
+        asked: Dialogue,
+        constraint: Constraint,
+        seed: int,
+        sampling: Sampling = REALTIME_SAMPLING,
     ) -> Request:
+        """What `reply` asks the engine for one dialogue; raises as it does."""
         clips = tuple(self._features(t) for t in asked.turns if not isinstance(t, Said))
         counts = iter([self.backbone.embeddings(clip) for clip in clips])
         turns = [turn if isinstance(turn, Said) else Heard(next(counts)) for turn in asked.turns]
@@ -201,7 +207,8 @@ class Speaker:
             return np.zeros(1, np.float32)
         return resample(speech.samples, rate, wanted)
 
-    def _speech(self, generation: Generation) -> Speech:
+    def speech_of(self, generation: Generation) -> Speech:
+        """The samples and words of what the engine drew for a tts or realtime request."""
         tokens = self.tokens
         ids = generation.tokens
         codes, after = tokens.read_codes(ids), self._begin_of_speech(ids)

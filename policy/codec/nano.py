@@ -53,7 +53,7 @@ class NanoCodec(nn.Module):
         return drain(self.stream(), codes)
 
     def stream(self) -> NanoStream:
-        """The first samples come once 25 frames (1 s) are there, ten frames more with every ten."""
+        """The first samples come once 17 frames (0.68 s) are there, then in chunks that grow to ten frames."""
         return NanoStream(self.quantiser, self.vocoder, Noise(_NOISE_SEED))
 
     def save(self, folder: Path) -> None:

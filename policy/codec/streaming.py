@@ -1,8 +1,8 @@
 """Decoding as codes arrive, in chunks that do not depend on how they arrive.
 
-A codec decodes chunk k, frames k * frames up to (k + 1) * frames, from a window that holds `before` frames of
-context to its left and `after` to its right, fewer only at the true beginning and end. What is in a window
-depends on the frame numbers alone, so codes pushed one by one, in any pieces or all at once give the same samples
+A codec decodes a clip in chunks of `frames` frames, the first ones smaller if `opening` says so, each from a window
+that holds `before` frames of context to its left and `after` to its right, fewer only at the true beginning and
+end. What is in a window depends on the frame numbers alone, so codes pushed one by one, in any pieces or all at once give the same samples
 bit for bit, and decoding a whole clip is the same stream, drained.
 """
 
@@ -20,11 +20,19 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Chunking:
-    """In frames. The first samples come once frames + after of them are there."""
+    """In frames. The first samples come once the first chunk and `after` of them are there.
+
+    opening: sizes of the first chunks: small ones let the sound begin early, and cost one pass each.
+    """
 
     frames: int
     before: int
     after: int
+    opening: tuple[int, ...] = ()
+
+    def size(self, chunk: int) -> int:
+        """Of a chunk, counted from 0; that of the last one of a clip may be less."""
+        return self.opening[chunk] if chunk < len(self.opening) else self.frames
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class ChunkedStream:
         self._kept: Codes = np.zeros((0, codebooks), np.int32)
         # Frame numbers: of the first one kept, and of the next one to render.
         self._base = self._next = 0
+        self._chunks = 0
         self._open = True
 
     def push(self, codes: Codes) -> Samples:
@@ -66,15 +75,15 @@ class ChunkedStream:
         self._check(codes)
         self._kept = np.concatenate([self._kept, codes.astype(np.int32)])
         chunking, parts = self._chunking, [np.zeros(0, np.float32)]
-        while self._received >= self._next + chunking.frames + chunking.after:
-            parts.append(self._chunk(chunking.frames))
+        while self._received >= self._next + (size := chunking.size(self._chunks)) + chunking.after:
+            parts.append(self._chunk(size))
         return np.concatenate(parts)
 
     def flush(self) -> Samples:
         """The samples that are left, float32 [m]; the stream takes no more codes."""
         parts = [np.zeros(0, np.float32)]
         while (left := self._received - self._next) > 0:
-            parts.append(self._chunk(min(self._chunking.frames, left)))
+            parts.append(self._chunk(min(self._chunking.size(self._chunks), left)))
         self._open = False
         return np.concatenate(parts)
 
@@ -88,6 +97,7 @@ class ChunkedStream:
         codes = self._kept[begin - self._base : end - self._base]
         samples = self._render(Window(codes, self._next - begin, count))
         self._next += count
+        self._chunks += 1
         keep = max(0, self._next - self._chunking.before)
         self._kept, self._base = self._kept[keep - self._base :], keep
         return samples
