@@ -49,38 +49,38 @@ class SlotLayer(CacheLayerMixin):
         """A prompt [1, heads, n, size] attends to itself alone; a step [n, heads, 1, size] to `length` columns."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        window = self.window
+        window, (keys, values) = self.window, self.states
         if window.slot is not None:
             count = key_states.shape[2]
-            self.keys[window.slot, :, :count] = key_states[0]
-            self.values[window.slot, :, :count] = value_states[0]
+            keys[window.slot, :, :count] = key_states[0]
+            values[window.slot, :, :count] = value_states[0]
             return key_states, value_states
         rows = torch.arange(len(window.where), device=key_states.device)
-        self.keys[rows, :, window.where] = key_states[:, :, 0]
-        self.values[rows, :, window.where] = value_states[:, :, 0]
-        count, length = len(rows), window.length
-        return self.keys[:count, :, :length], self.values[:count, :, :length]
+        keys[rows, :, window.where] = key_states[:, :, 0]
+        values[rows, :, window.where] = value_states[:, :, 0]
+        return keys[: len(rows), :, : window.length], values[: len(rows), :, : window.length]
+
+    @property
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Keys and values; only of a layer that has been used."""
+        assert self.keys is not None and self.values is not None
+        return self.keys, self.values
 
     def grow(self, capacity: int) -> None:
         if self.is_initialized:
-            assert self.keys is not None and self.values is not None
-            more = capacity + 1 - self.keys.shape[2]
-            pad = torch.nn.functional.pad
+            more = capacity + 1 - self.states[0].shape[2]
             self.keys, self.values = (
-                pad(self.keys, (0, 0, 0, more)),
-                pad(self.values, (0, 0, 0, more)),
+                torch.nn.functional.pad(states, (0, 0, 0, more)) for states in self.states
             )
 
     def copy(self, source: int, target: int, count: int) -> None:
         """The first count columns of one slot into another."""
-        for states in (self.keys, self.values):
-            if states is not None:
-                states[target, :, :count] = states[source, :, :count]
+        for states in self.states if self.is_initialized else ():
+            states[target, :, :count] = states[source, :, :count]
 
     def clear(self, slot: int) -> None:
-        for states in (self.keys, self.values):
-            if states is not None:
-                states[slot] = 0
+        for states in self.states if self.is_initialized else ():
+            states[slot] = 0
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return (query_length, 0) if self.window.slot is not None else (self.window.length, 0)
@@ -96,13 +96,11 @@ class SlotLayer(CacheLayerMixin):
 class SlotCache(Cache):
     """One SlotLayer for each layer of a model; its window says what the next pass is."""
 
-    layers: list[SlotLayer]
-
     def __init__(self, layers: int, slots: int, limit: int) -> None:
         """limit: tokens of the model's context, beyond which no row goes."""
         self.window, self.limit = Window(slots), limit
-        made = [SlotLayer(self.window) for _ in range(layers)]
-        super().__init__(layers=made)  # type: ignore[no-untyped-call]  # untyped in transformers
+        self.of_slots = [SlotLayer(self.window) for _ in range(layers)]
+        super().__init__(layers=[*self.of_slots])
 
     def reserve(self, columns: int) -> bool:
         """Make room for rows of so many tokens; True where the tensors are others now."""
@@ -110,15 +108,15 @@ class SlotCache(Cache):
             return False
         wanted = max(columns, min(2 * self.window.capacity, self.limit))
         self.window.capacity = -(-wanted // GROWTH) * GROWTH
-        for layer in self.layers:
+        for layer in self.of_slots:
             layer.grow(self.window.capacity)
         return True
 
     def copy(self, source: int, target: int, count: int) -> None:
-        for layer in self.layers:
+        for layer in self.of_slots:
             layer.copy(source, target, count)
 
     def clear(self, slot: int) -> None:
         """Zeros in a slot: NaN that a broken row left behind would come through any mask."""
-        for layer in self.layers:
+        for layer in self.of_slots:
             layer.clear(slot)

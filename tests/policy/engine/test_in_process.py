@@ -9,47 +9,26 @@ import torch
 from scipy.stats import chisquare
 from transformers import LlamaForCausalLM, PreTrainedModel
 
+from tests.policy.engine.rows import (
+    TEXTS,
+    Everything,
+    endless_audio,
+    engine_of,
+    mixed_requests,
+    said,
+)
 from trivox.platform.errors import BrokenAudio, ConfigError
 from trivox.platform.records import FinishReason, Sampling
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_constraint, asr_prompt
-from trivox.policy.branches.constraint import AudioConstraint, Constraint, Mask, mask_of
-from trivox.policy.branches.realtime import Heard, Said, realtime_constraint, realtime_prompt
+from trivox.policy.branches.constraint import AudioConstraint, Constraint
+from trivox.policy.branches.realtime import realtime_constraint
 from trivox.policy.branches.tts import tts_constraint, tts_prompt
-from trivox.policy.codec.places import Place
 from trivox.policy.engine import Generation, InProcessEngine, Request
 from trivox.policy.rows import Row, collate
 from trivox.policy.vocabulary import TokenMap
 
-TEXTS = ["a", "turn on", "it's dark in the room", "b c"]
 GREEDY = Sampling(temperature=0.0, max_tokens=16)
-
-
-class Everything:
-    """A constraint that allows the tokens of a mask bool [V] at each step, whatever was said."""
-
-    def __init__(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        self.mask = mask
-
-    def start(self) -> "Everything":
-        return self
-
-    def allowed(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        return self.mask
-
-    def advance(self, token: int) -> None:
-        pass
-
-
-class EndlessAudio(AudioConstraint):
-    """Never allows the end."""
-
-    def mask(self, place: Place) -> Mask:
-        return super().mask(place) & ~mask_of(self.tokens, [self.tokens.eos])
-
-
-def endless_audio(tokens: TokenMap) -> AudioConstraint:
-    return EndlessAudio(tokens)
 
 
 def masks_along(constraint: Constraint, completion: list[int]) -> list[torch.Tensor]:
@@ -61,20 +40,12 @@ def masks_along(constraint: Constraint, completion: list[int]) -> list[torch.Ten
     return masks
 
 
-def engine_of(backbone: Backbone, slots: int = 16, fixed: bool = True) -> InProcessEngine:
-    return InProcessEngine(backbone.lm, backbone.tokens.eos, backbone.tokens.pad, slots, fixed)
-
-
 def requests_of(tokens: TokenMap, sampling: Sampling, texts: list[str] = TEXTS) -> list[Request]:
     """Seeds 0, 1, …: prompts of different lengths, so that the batch is padded."""
     return [
         Request(tts_prompt(tokens, text), AudioConstraint(tokens), sampling, seed)
         for seed, text in enumerate(texts)
     ]
-
-
-def said(generations: list[Generation]) -> list[tuple[list[int], list[float], FinishReason]]:
-    return [(one.tokens, one.logprobs, one.finish_reason) for one in generations]
 
 
 def scores_of(model: PreTrainedModel, request: Request, completion: list[int]) -> torch.Tensor:
@@ -279,29 +250,6 @@ def test_greedy_logprob_is_of_the_whole_distribution(backbone: Backbone) -> None
     sampling = Sampling(temperature=0.0, max_tokens=1)
     (one,) = engine.generate([Request([1], everything, sampling, 0)])
     assert (one.tokens, one.logprobs) == ([0], [pytest.approx(np.log(0.5), abs=1e-6)])
-
-
-def clips_of(count: int, seed: int = 5) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    """Features of clips of 7 to 60 frames."""
-    random = np.random.default_rng(seed)
-    return [random.normal(size=(n, 64)).astype(np.float32) for n in random.integers(7, 60, count)]
-
-
-def mixed_requests(backbone: Backbone, sampling: Sampling) -> list[Request]:
-    """asr, tts and dialogues of two heard turns, in turn: 12 rows, of which 8 hear."""
-    tokens, requests = backbone.tokens, []
-    clips = clips_of(12)
-    for row in range(4):
-        one, *two = clips[3 * row : 3 * row + 3]
-        prompt = asr_prompt(tokens, backbone.embeddings(one))
-        requests.append(Request(prompt, asr_constraint(tokens), sampling, row, (one,)))
-        prompt = tts_prompt(tokens, TEXTS[row])
-        requests.append(Request(prompt, endless_audio(tokens), sampling, row))
-        heard = [Heard(backbone.embeddings(clip)) for clip in two]
-        prompt = realtime_prompt(tokens, "tom", [heard[0], Said("assistant", "yes"), heard[1]])
-        constraint = realtime_constraint(tokens)
-        requests.append(Request(prompt, constraint, sampling, row, tuple(two)))
-    return requests
 
 
 def test_rows_with_and_without_audio(hearing: Backbone) -> None:
