@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from trivox.platform.records import (
     ScorerRole,
     Turn,
 )
+
+if TYPE_CHECKING:
+    from trivox.platform.audio.style_words import VoiceStatistics
 
 EPISODE = "episode"
 _TURN = re.compile(r"turn:(\d+)")
@@ -84,7 +87,7 @@ class Item:
     transcript; realtime: the reply's own words). hypothesis: the rollout's own text, where the rollout is a
     transcript. prompt: the id of the prompt, by which rollouts are grouped. language: BCP-47, "mul" for several.
     scope: "episode", "turn:2", "span:1200-1900" (ms). reference, reference_text: y*. voice: a recording of whoever
-    is to speak. instruction and directives: the style asked for, of the whole and of (start, end, word) in
+    is to speak; baseline: how fast, high and loud it is by itself. instruction and directives: the style asked for, of the whole and of (start, end, word) in
     characters of text. history: the turns before the reply. turns: those of the rollout, an episode. persona: its
     description.
     """
@@ -101,6 +104,7 @@ class Item:
     reference: Clip | None = None
     reference_text: str | None = None
     voice: Clip | None = None
+    baseline: "VoiceStatistics | None" = None
     instruction: str | None = None
     directives: tuple[tuple[int, int, str], ...] = ()
     history: tuple[Turn, ...] = ()

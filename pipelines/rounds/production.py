@@ -85,11 +85,12 @@ def score(
     done = {(one.rollout, one.scorer) for one in ctx.scores()}
     missing = [r for r in rollouts if any((r.id, name) not in done for name in scorers)]
     if missing:
-        batches = chunks([_request(ctx, rollout) for rollout in missing], ctx.config.score.unit)
+        requests = [ScoringRequest(ctx.prompt(one.prompt), one) for one in missing]
+        batches = chunks(requests, ctx.config.score.unit)
         arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id)
         with WorkerPool(ScoringWorker, ctx.config.score.workers, *arguments) as pool:
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
-                names = [one.rollout for one in batches[index]]
+                names = [one.rollout.id for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(scorers), names)}"
                 ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
     return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in scorers]
@@ -123,10 +124,3 @@ def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[
 def chunks(items: Sequence[Part], size: int) -> list[list[Part]]:
     """The items in order, in lists of at most `size`."""
     return [list(items[begin : begin + size]) for begin in range(0, len(items), size)]
-
-
-def _request(ctx: RoundContext, rollout: Rollout) -> ScoringRequest:
-    prompt = ctx.prompt(rollout.prompt)
-    return ScoringRequest(
-        rollout.id, rollout.audio, prompt.text or "", prompt.languages[0], rollout.finish_reason
-    )

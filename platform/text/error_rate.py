@@ -6,14 +6,14 @@ from typing import Literal
 
 from trivox.platform.errors import UsageError
 from trivox.platform.text.alignment import edit_counts, units
-from trivox.platform.text.normalise import by_character, normaliser_for
+from trivox.platform.text.normalise import MIXED, by_character, normaliser_for, primary_language
 
-Metric = Literal["wer", "cer"]
+Metric = Literal["wer", "cer", "mer"]
 
 
 @dataclass(frozen=True)
 class ErrorCounts:
-    """Edits that turn the reference into the hypothesis, in words or characters by metric.
+    """Edits that turn the reference into the hypothesis, in words, characters or both by metric.
 
     normaliser: name@version of what both texts went through.
     """
@@ -36,7 +36,10 @@ class ErrorCounts:
 
 
 def metric_for(language: str) -> Metric:
-    """ "cer" for languages written without spaces (Chinese, Japanese, Thai, ...), else "wer"."""
+    """ "cer" for languages written without spaces (Chinese, Japanese, Thai, ...), "mer" (mixed error rate) for
+    "mul", several languages in one text; else "wer"."""
+    if primary_language(language) == MIXED:
+        return "mer"
     return "cer" if by_character(language) else "wer"
 
 

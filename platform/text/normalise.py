@@ -17,6 +17,14 @@ from whisper_normalizer.english import EnglishTextNormalizer
 # Written without spaces between words: compared character by character.
 _BY_CHARACTER = frozenset({"zh", "cmn", "yue", "wuu", "ja", "th", "lo", "km", "my"})
 
+MIXED = "mul"
+"""The BCP-47 tag of a text in several languages."""
+# Kana, ideographs, Thai, Lao, Khmer and Burmese letters, each with the marks that stand on it.
+_UNSPACED = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff]"
+    "[\u0300-\u036f]*"
+)
+
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen"
@@ -105,6 +113,20 @@ class Basic(_Settling):
         return _one_spaced(str(self._whisper(text)))
 
 
+class Mixed(_Settling):
+    """For several languages in one text ("mul"): each character of a script without spaces is a word of its own,
+    the rest is as Basic leaves it. Words and characters counted together give the mixed error rate."""
+
+    name = "mixed"
+
+    def __init__(self) -> None:
+        self._whisper = BasicTextNormalizer(preserve_marks=True)
+
+    def _step(self, text: str) -> str:
+        normal = str(self._whisper(unicodedata.normalize("NFKC", text)))
+        return _one_spaced(_UNSPACED.sub(r" \g<0> ", normal))
+
+
 def primary_language(language: str) -> str:
     """ "zh" of "zh-Hans-CN" and of "ZH_cn": the first subtag of a BCP-47 tag."""
     return re.split(r"[-_]", language.strip().lower())[0]
@@ -116,9 +138,11 @@ def by_character(language: str) -> bool:
 
 
 def normaliser_for(language: str) -> Normaliser:
-    """The normaliser of a language given as BCP-47 ("en-GB", "zh")."""
+    """The normaliser of a language given as BCP-47 ("en-GB", "zh"), "mul" for several at once."""
     if by_character(language):
         return _characters()
+    if primary_language(language) == MIXED:
+        return _mixed()
     return _english() if primary_language(language) == "en" else _basic()
 
 
@@ -135,6 +159,11 @@ def _english() -> Normaliser:
 @lru_cache(maxsize=1)
 def _characters() -> Normaliser:
     return Characters()
+
+
+@lru_cache(maxsize=1)
+def _mixed() -> Normaliser:
+    return Mixed()
 
 
 @lru_cache(maxsize=1)

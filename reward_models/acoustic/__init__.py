@@ -1,1 +1,1 @@
-"""How it sounds: predicted quality, whose voice, pitch, pace and level, and whether it is in the style asked for."""
+"""How it sounds: predicted quality, whose voice, pitch, pace and level, and whether the style is the one asked."""

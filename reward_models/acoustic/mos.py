@@ -15,6 +15,7 @@ from trivox.platform.hashing import sha256_files
 from trivox.platform.records import Direction
 from trivox.platform.scoring import Item, ScorerInfo, Value
 from trivox.reward_models import offline
+from trivox.reward_models.acoustic.threads import one_thread
 from trivox.reward_models.audio_checks import RATE, Samples, guarded, speech
 
 
@@ -39,7 +40,7 @@ class DistillMOS:
         self.info = _info("distillmos", offline.DISTILLMOS.sha256, "naturalness")
 
     def score(self, items: Sequence[Item]) -> list[Value]:
-        with _one_thread():
+        with one_thread():
             return [guarded(self._score_one, item) for item in items]
 
     def _score_one(self, item: Item) -> Value:
@@ -114,19 +115,6 @@ def _session(path: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread: two spin against each other when the cores are busy."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

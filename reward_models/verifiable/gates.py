@@ -61,7 +61,7 @@ class DurationGate:
 
     def __init__(self, bounds: DurationBounds | None = None) -> None:
         self._bounds = bounds or DurationBounds()
-        self.info = _info("duration", asdict(self._bounds))
+        self.info = gate_info("duration", asdict(self._bounds))
 
     def score(self, items: Sequence[Item]) -> list[Value]:
         return [guarded(self._score_one, item) for item in items]
@@ -75,7 +75,7 @@ class DurationGate:
         assert item.rate is not None
         seconds = len(samples) / item.rate
         low, high = self._bounds.seconds(item.text, item.language)
-        return _verdict(
+        return verdict(
             low <= seconds <= high, f"{seconds:.2f} s, expected {low:.2f} to {high:.2f} s"
         )
 
@@ -85,7 +85,7 @@ class SilenceGate:
 
     def __init__(self, bounds: SilenceBounds | None = None) -> None:
         self._bounds = bounds or SilenceBounds()
-        self.info = _info("silence", asdict(self._bounds))
+        self.info = gate_info("silence", asdict(self._bounds))
 
     def score(self, items: Sequence[Item]) -> list[Value]:
         return [guarded(self._score_one, item) for item in items]
@@ -97,14 +97,14 @@ class SilenceGate:
         assert item.rate is not None
         active, pause = activity(samples, item.rate, self._bounds)
         passed = active >= self._bounds.least_active_s and pause <= self._bounds.pause_s
-        return _verdict(passed, f"{active:.2f} s active, longest pause {pause:.2f} s")
+        return verdict(passed, f"{active:.2f} s active, longest pause {pause:.2f} s")
 
 
 class EndGate:
     """Passes rollouts that ended by their end token."""
 
     def __init__(self) -> None:
-        self.info = _info("end", {})
+        self.info = gate_info("end", {})
 
     def score(self, items: Sequence[Item]) -> list[Value]:
         return [guarded(self._score_one, item) for item in items]
@@ -114,7 +114,7 @@ class EndGate:
         if reason is None:
             message = f"rollout {item.rollout} does not say why it ended"
             return failed(FailureKind.NO_FINISH_REASON, message)
-        return _verdict(reason is FinishReason.END, f"ended by {reason.value}")
+        return verdict(reason is FinishReason.END, f"ended by {reason.value}")
 
 
 def activity(samples: Samples, rate: int, bounds: SilenceBounds) -> tuple[float, float]:
@@ -127,7 +127,8 @@ def activity(samples: Samples, rate: int, bounds: SilenceBounds) -> tuple[float,
     return len(heard) * _FRAME_S, longest * _FRAME_S
 
 
-def _info(name: str, parameters: dict[str, Any]) -> ScorerInfo:
+def gate_info(name: str, parameters: dict[str, Any]) -> ScorerInfo:
+    """Identity of a gate: its parameters are its weights."""
     return ScorerInfo(
         name=name,
         version="1",
@@ -139,5 +140,6 @@ def _info(name: str, parameters: dict[str, Any]) -> ScorerInfo:
     )
 
 
-def _verdict(passed: bool, evidence: str) -> Value:
+def verdict(passed: bool, evidence: str) -> Value:
+    """1.0 or 0.0."""
     return Value(float(passed), evidence=evidence)

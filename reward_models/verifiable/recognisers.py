@@ -4,6 +4,7 @@ One thread each, greedy, without state between clips: a transcript does not depe
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from trivox.platform.errors import MissingModel, UsageError
 from trivox.platform.hashing import sha256_files
-from trivox.platform.text.normalise import primary_language
+from trivox.platform.text.normalise import MIXED, primary_language
 from trivox.reward_models import offline
 from trivox.reward_models.audio_checks import RATE, Samples
 
@@ -26,6 +27,16 @@ _TOKENS_PER_SECOND = 10
 
 class UnknownLanguage(UsageError):
     """A recogniser was asked for a language that it does not know."""
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """Characters start..end of a text, and the seconds between which they are said."""
+
+    start: int
+    end: int
+    begin_s: float
+    end_s: float
 
 
 class Recogniser(Protocol):
@@ -66,7 +77,7 @@ class Whisper:
         self._tokenizers: dict[str, Any] = {}
 
     def transcribe(self, samples: Samples, language: str) -> str:
-        code = self._code(language)
+        code = self._code(language, samples)
         frames = -(-len(samples) // _HOP)
         if frames > _LONGEST:
             return self._transcribe_long(samples, code)
@@ -94,6 +105,24 @@ class Whisper:
         tokens = result.sequences_ids[0]
         return str(tokenizer.decode(tokens)).strip(), len(tokens) < limit
 
+    def align(self, samples: Samples, text: str, language: str) -> list[TimedWord]:
+        """Where each word of a text is said in mono float32 [n] at 16 kHz, by the decoder's attention; empty for
+        no text or a clip of more than 30 s.
+
+        Boundaries are good to about a tenth of a second. Raises UnknownLanguage.
+        """
+        tokenizer = self._tokenizer(self._code(language, samples))
+        tokens = tokenizer.encode(f" {text.strip()}")
+        frames = -(-len(samples) // _HOP)
+        if not text.strip() or frames > _LONGEST:
+            return []
+        from ctranslate2 import StorageView
+
+        encoded = self._model.encode(self._features(samples, _LONGEST)[0])
+        assert isinstance(encoded, StorageView)
+        [found] = self._model.find_alignment(tokenizer, [tokens], encoded, frames)
+        return _placed(text, found)
+
     def _features(self, samples: Samples, window: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Log-mel [1, 80, window] of the clip and silence after it."""
         padding = max(0, window * _HOP - len(samples))
@@ -111,9 +140,11 @@ class Whisper:
         )
         return " ".join(segment.text.strip() for segment in segments)
 
-    def _code(self, language: str) -> str:
-        """Whisper's own code for a BCP-47 language."""
+    def _code(self, language: str, samples: Samples) -> str:
+        """Whisper's own code for a BCP-47 language; of several in one text, the one that it hears."""
         primary = primary_language(language)
+        if primary == MIXED and self._model.model.is_multilingual:
+            return str(self._model.detect_language(samples)[0])
         code = {"cmn": "zh", "wuu": "zh", "nb": "no"}.get(primary, primary)
         known = self._model.supported_languages
         if code not in known:
@@ -172,6 +203,18 @@ def whisper_base() -> Whisper:
 def whisper_tiny() -> Whisper:
     """openai/whisper-tiny.en, English only. Raises MissingModel."""
     return Whisper("whisper-tiny.en", offline.whisper_tiny_en())
+
+
+def _placed(text: str, found: list[dict[str, Any]]) -> list[TimedWord]:
+    """Aligned words by their place in the text; what is not found there in order is left out."""
+    words, at = [], 0
+    for one in found:
+        spelled = str(one["word"]).strip()
+        start = text.find(spelled, at) if spelled else -1
+        if start >= 0 and any(map(str.isalnum, spelled)):
+            at = start + len(spelled)
+            words.append(TimedWord(start, at, float(one["start"]), float(one["end"])))
+    return words
 
 
 def repeats(text: str, words: int = 3, characters: int = 5) -> bool:

@@ -10,7 +10,8 @@ from trivox.reward_models.audio_checks import Samples
 
 Build = Callable[[str], Scorer]
 RECOGNISERS = ["whisper-base-wer", "whisper-tiny-wer", "pocketsphinx-wer"]
-LISTENERS = [*RECOGNISERS, "distillmos", "dnsmos"]
+MEASURES = ["pitch-level", "pitch-spread", "level", "speaking-rate", "pauses", "longest-pause"]
+LISTENERS = [*RECOGNISERS, "distillmos", "dnsmos", *MEASURES]
 
 
 def item(samples: Samples | None, text: str | None = "hello", language: str = "en") -> Item:

@@ -20,6 +20,8 @@ EVERY = [
     offline.DISTILLMOS,
     offline.DNSMOS,
     offline.DNSMOS_P808,
+    offline.RESEMBLYZER,
+    offline.MINILM,
 ]
 
 

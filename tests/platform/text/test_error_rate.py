@@ -29,8 +29,17 @@ def test_chinese_counts_characters() -> None:
     assert counts.rate == pytest.approx(1 / 3)
 
 
+def test_mixed_counts_characters_and_words() -> None:
+    """打开 living room 的灯 -> 打开 bedroom 灯: living deleted, room/bedroom substituted, 的 deleted; 3 errors of
+    6 units: 打 开 living room 的 灯."""
+    counts = error_counts("打开living room的灯。", "打开 bedroom 灯", "mul")
+    assert (counts.metric, counts.reference_length, counts.normaliser) == ("mer", 6, "mixed@1")
+    assert counts.rate == 0.5
+
+
 @pytest.mark.parametrize(
-    ("language", "metric"), [("en", "wer"), ("zh-TW", "cer"), ("ja", "cer"), ("fr", "wer")]
+    ("language", "metric"),
+    [("en", "wer"), ("zh-TW", "cer"), ("ja", "cer"), ("fr", "wer"), ("mul", "mer")],
 )
 def test_metric_follows_language(language: str, metric: str) -> None:
     assert metric_for(language) == metric

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trivox.platform.text.normalise import normaliser_for, numbers_spelled
 
-LANGUAGES = ["en", "zh", "de", "hi"]
+LANGUAGES = ["en", "zh", "de", "hi", "mul"]
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen".split()
 )

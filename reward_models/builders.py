@@ -1,0 +1,121 @@
+"""How each scorer of the registry is made: heavy imports happen here, when one is built. Raise MissingModel."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from trivox.platform.scoring import Scorer
+
+if TYPE_CHECKING:
+    from trivox.reward_models.verifiable.recognisers import Whisper
+
+
+@cache
+def _whisper(size: str) -> "Whisper":
+    """One Whisper of a size for all scorers of a process: it keeps nothing between clips."""
+    from trivox.reward_models.verifiable import recognisers
+
+    return recognisers.whisper_base() if size == "base" else recognisers.whisper_tiny()
+
+
+def whisper_base() -> Scorer:
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+
+    return Intelligibility("whisper-base-wer", _whisper("base"))
+
+
+def whisper_tiny() -> Scorer:
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+
+    return Intelligibility("whisper-tiny-wer", _whisper("tiny"))
+
+
+def pocketsphinx() -> Scorer:
+    from trivox.reward_models.verifiable import recognisers
+    from trivox.reward_models.verifiable.intelligibility import Intelligibility
+
+    return Intelligibility("pocketsphinx-wer", recognisers.PocketSphinx())
+
+
+def vote_speech() -> Scorer:
+    return _vote("vote-wer", "speech")
+
+
+def vote_transcript() -> Scorer:
+    return _vote("vote-transcript", "transcript")
+
+
+def _vote(name: str, of: str) -> Scorer:
+    from trivox.reward_models.verifiable import recognisers
+    from trivox.reward_models.verifiable.verdict import Verdict
+
+    voters = [_whisper("base"), _whisper("tiny"), recognisers.PocketSphinx()]
+    return Verdict(name, of, {one.name: one for one in voters})
+
+
+def transcript(name: str) -> Scorer:
+    from trivox.reward_models.verifiable import transcripts
+
+    made: dict[str, Callable[[], Scorer]] = {
+        "transcript-errors": transcripts.transcript_errors,
+        "transcript-insertions": transcripts.transcript_insertions,
+        "transcript-repetition": transcripts.transcript_repetition,
+    }
+    return made[name]()
+
+
+def gate(name: str) -> Scorer:
+    from trivox.reward_models.verifiable import defects, gates
+
+    made: dict[str, Callable[[], Scorer]] = {
+        "audible": defects.AudibleGate,
+        "duration": gates.DurationGate,
+        "silence": gates.SilenceGate,
+        "end": gates.EndGate,
+        "clipping": defects.ClippingGate,
+        "clicks": defects.ClickGate,
+    }
+    return made[name]()
+
+
+def reply_likeness() -> Scorer:
+    from trivox.reward_models.verifiable.replies import ReplyLikeness, Sentences
+
+    return ReplyLikeness("reply-likeness", "reference", Sentences())
+
+
+def reply_relevance() -> Scorer:
+    from trivox.reward_models.verifiable.replies import ReplyLikeness, Sentences
+
+    return ReplyLikeness("reply-relevance", "history", Sentences())
+
+
+def distillmos() -> Scorer:
+    from trivox.reward_models.acoustic.mos import DistillMOS
+
+    return DistillMOS()
+
+
+def dnsmos() -> Scorer:
+    from trivox.reward_models.acoustic.mos import DNSMOS
+
+    return DNSMOS()
+
+
+def speaker() -> Scorer:
+    from trivox.reward_models.acoustic.speaker import SpeakerSimilarity
+
+    return SpeakerSimilarity()
+
+
+def prosody(name: str) -> Scorer:
+    from trivox.reward_models.acoustic.measures import ProsodyMeasure
+
+    return ProsodyMeasure(name)
+
+
+def style() -> Scorer:
+    from trivox.reward_models.acoustic.style import StyleCompliance
+
+    aligner = _whisper("base")
+    return StyleCompliance(aligner.align, aligner.weights_hash)
