@@ -1,4 +1,5 @@
-"""Both orders, votes, criteria, rules of character, abstentions, failures: with backends whose answers are known."""
+"""Both orders, votes, criteria, rules of character, abstentions, failures: with backends whose answers are
+known."""
 
 import pytest
 from hypothesis import given
