@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,9 +43,12 @@ def validated(raw: object, model: type[Model], where: str) -> Model:
 def _section(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
     """The model of the table that path leads to; the last one known where it leads elsewhere."""
     for name in path:
-        field = model.model_fields.get(str(name))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(name, int):  # the place in an array of tables
+            continue
+        field = model.model_fields.get(name)
+        asked = [field.annotation, *get_args(field.annotation)] if field else []
+        inner = [one for one in asked if isinstance(one, type) and issubclass(one, BaseModel)]
+        if not inner:
             break
-        model = inner
+        model = inner[0]
     return model
