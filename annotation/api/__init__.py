@@ -1,0 +1,1 @@
+"""The REST API under /api/v1: all that the pages can do, with an OpenAPI description."""

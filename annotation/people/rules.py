@@ -1,0 +1,120 @@
+"""Who may use which route: the one table that the guard reads and the test of authorisation goes through.
+
+A route that is not in it is open to nobody. Whose lease, audio or judgement it is, is not said here: services
+look for it among the person's own, so that another's is not found (404).
+"""
+
+from dataclasses import dataclass
+
+from trivox.platform.records import Role
+
+AREAS = ("account", "work", "campaigns", "people", "data")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """roles: any one of them in the project; None for whoever is signed in. area: which scope a token needs
+    for it; None: no token can do it, only a person in a browser. public: nobody needs to be signed in."""
+
+    roles: frozenset[Role] | None = None
+    area: str | None = None
+    public: bool = False
+
+    def scope(self, method: str) -> str | None:
+        """The scope that a token needs."""
+        what = "read" if method in ("GET", "HEAD") else "write"
+        return None if self.area is None else f"{self.area}:{what}"
+
+
+def allow(area: str | None, *roles: Role) -> Rule:
+    return Rule(frozenset(roles), area)
+
+
+_WORKERS = (Role.ANNOTATOR, Role.EXPERT)
+_LEADS = (Role.LEAD, Role.ADMIN)
+_READERS = (Role.LEAD, Role.RESEARCHER, Role.VIEWER, Role.ADMIN)
+_DATA = (Role.LEAD, Role.RESEARCHER, Role.ADMIN)
+
+PUBLIC = Rule(public=True)
+PERSON = Rule(area="account")
+BROWSER = Rule()
+WORK = allow("work", *_WORKERS)
+WORK_PAGE = allow(None, *_WORKERS)
+LEAD = allow("campaigns", *_LEADS)
+READ = allow("campaigns", *_READERS)
+PEOPLE = allow("people", *_LEADS)
+ADMIN = allow("people", Role.ADMIN)
+DATA = allow("data", *_DATA)
+
+_ACCOUNT = {
+    "GET /api/v1/openapi.json": PUBLIC,
+    "GET /api/v1/health": PUBLIC,
+    "POST /api/v1/sign-in": PUBLIC,
+    "POST /api/v1/invites/accept": PUBLIC,
+    "POST /api/v1/sign-out": BROWSER,
+    "GET /api/v1/me": PERSON,
+    "PATCH /api/v1/me": BROWSER,
+    "POST /api/v1/me/password": BROWSER,
+    "GET /api/v1/me/sessions": BROWSER,
+    "DELETE /api/v1/me/sessions": BROWSER,
+    "GET /api/v1/me/tokens": BROWSER,
+    "POST /api/v1/me/tokens": BROWSER,
+    "DELETE /api/v1/me/tokens/{token}": BROWSER,
+}
+_PAGES = {
+    "GET /sign-in": PUBLIC,
+    "POST /sign-in": PUBLIC,
+    "POST /sign-out": BROWSER,
+    "GET /invite/{token}": PUBLIC,
+    "POST /invite/{token}": PUBLIC,
+    "POST /language": PUBLIC,
+    "GET /": BROWSER,
+    "GET /campaigns/{campaign}": WORK_PAGE,
+    "GET /work/{campaign}": WORK_PAGE,
+    "GET /work/{campaign}/task": WORK_PAGE,
+    "GET /check": WORK_PAGE,
+}
+_WORK = {
+    "GET /api/v1/work": WORK,
+    "POST /api/v1/work/{campaign}/next": WORK,
+    "POST /api/v1/work/{campaign}/ahead": WORK,
+    "POST /api/v1/work/{campaign}/undo": WORK,
+    "GET /api/v1/work/{campaign}/guideline": WORK,
+    "POST /api/v1/work/{campaign}/acknowledge": WORK,
+    "PUT /api/v1/work/{campaign}/opt-out": WORK,
+    "DELETE /api/v1/work/{campaign}/opt-out": WORK,
+    "GET /api/v1/leases/{lease}": WORK,
+    "GET /api/v1/leases/{lease}/audio/{audio}": WORK,
+    "POST /api/v1/leases/{lease}/progress": WORK,
+    "POST /api/v1/leases/{lease}/answer": WORK,
+    "POST /api/v1/leases/{lease}/skip": WORK,
+    "PUT /api/v1/leases/{lease}/draft": WORK,
+    "GET /api/v1/me/work": WORK,
+    "GET /api/v1/me/inquiries": WORK,
+    "POST /api/v1/me/inquiries": WORK,
+    "POST /api/v1/me/device-check": WORK,
+    "GET /api/v1/me/device-check/volume": WORK,
+    "GET /api/v1/me/device-check/{attempt}/{round}": WORK,
+    "POST /api/v1/me/device-check/{attempt}": WORK,
+}
+_PEOPLE = {
+    "GET /api/v1/people": PEOPLE,
+    "GET /api/v1/people/{person}": PEOPLE,
+    "PATCH /api/v1/people/{person}": PEOPLE,
+    "PUT /api/v1/people/{person}/roles/{role}": ADMIN,
+    "DELETE /api/v1/people/{person}/roles/{role}": ADMIN,
+    "GET /api/v1/invites": PEOPLE,
+    "POST /api/v1/invites": PEOPLE,
+    "POST /api/v1/invites/csv": PEOPLE,
+    "DELETE /api/v1/invites/{invite}": PEOPLE,
+    "GET /api/v1/audit": ADMIN,
+}
+
+RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _PEOPLE
+
+
+def managed_by(roles: frozenset[Role]) -> frozenset[Role]:
+    """The roles that people of these roles may invite to, and whose holders they may change."""
+    if Role.ADMIN in roles:
+        return frozenset(Role)
+    return frozenset({*_WORKERS, Role.VIEWER}) if Role.LEAD in roles else frozenset()

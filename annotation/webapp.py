@@ -1,0 +1,79 @@
+"""The web app of annotators and leads: one FastAPI app with its doors, guard and headers; pages and API go in as
+routers."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from trivox.annotation.api.faults import add_handlers
+from trivox.annotation.api.routes import ROUTERS
+from trivox.annotation.people.door import Door
+from trivox.annotation.people.guard import guard
+from trivox.annotation.work.service import Work
+from trivox.platform.store import Workspace
+
+LOOPBACK = ("127.0.0.1", "localhost")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: with it browsers hide the origin of our own forms, which the guard looks at.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
+}
+STATIC = "/static/"
+LARGEST_BODY = 1 << 20
+"""Bytes; routes that take files say more."""
+
+
+def make_site(
+    workspace: Workspace,
+    work: Work,
+    *,
+    hosts: Sequence[str] = LOOPBACK,
+    base_url: str = "http://127.0.0.1",
+    secure: bool = False,
+    more: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The app. hosts: names it answers to, `*` for any. secure: people come by https. more: routers of pages and
+    of floors above, whose routes need rules in annotation/people/rules.py like all others."""
+    app = FastAPI(
+        title="Trivox",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=LARGEST_BODY,
+        dependencies=[Depends(guard)],
+    )
+    app.state.door = Door(workspace, secure, base_url)
+    app.state.work = work
+    for router in (*ROUTERS, *more):
+        app.include_router(router)
+    add_handlers(app)
+    app.middleware("http")(_headers(secure))
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    return app
+
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def _headers(secure: bool) -> Callable[[Request, Next], Awaitable[Response]]:
+    always = dict(HEADERS)
+    if secure:
+        always["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def add(request: Request, go_on: Next) -> Response:
+        response = await go_on(request)
+        response.headers.update(always)
+        kept = "no-cache" if request.url.path.startswith(STATIC) else "no-store"
+        response.headers.setdefault("Cache-Control", kept)
+        return response
+
+    return add
