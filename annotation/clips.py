@@ -10,7 +10,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+from trivox.annotation.work.shapes import RangeNotSatisfiable
+
+__all__ = ["Clip", "RangeNotSatisfiable", "Slice", "byte_range", "to_wav"]
+
+_RANGE = re.compile(r"bytes=([0-9]{0,12})-([0-9]{0,12})")
 
 
 class Slice(NamedTuple):
@@ -18,10 +22,6 @@ class Slice(NamedTuple):
 
     first: int
     last: int
-
-
-class RangeNotSatisfiable(Exception):
-    """A range that begins after the end."""
 
 
 @dataclass
@@ -44,23 +44,9 @@ class Clip:
 
         Raises RangeNotSatisfiable.
         """
-        wanted = self._slice(range_header)
+        wanted = byte_range(range_header, len(self.wav))
         self._fetched.append(wanted)
         return wanted, self.wav[wanted.first : wanted.last + 1]
-
-    def _slice(self, header: str | None) -> Slice:
-        size = len(self.wav)
-        match = _RANGE.fullmatch(header.strip()) if header else None
-        if match is None or match.groups() == ("", ""):
-            return Slice(0, size - 1)
-        first, last = match.groups()
-        if not first:
-            wanted = Slice(max(0, size - int(last)), size - 1)
-        else:
-            wanted = Slice(int(first), min(int(last), size - 1) if last else size - 1)
-        if wanted.first > wanted.last:
-            raise RangeNotSatisfiable(header)
-        return wanted
 
     @property
     def fetched(self) -> bool:
@@ -71,6 +57,24 @@ class Clip:
                 return False
             reached = max(reached, last + 1)
         return reached >= len(self.wav)
+
+
+def byte_range(header: str | None, size: int) -> Slice:
+    """The bytes of `size` that a Range header asks for; all of them without one, or for one of another form.
+
+    Raises RangeNotSatisfiable.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.groups() == ("", ""):
+        return Slice(0, size - 1)
+    first, last = match.groups()
+    if not first:
+        wanted = Slice(max(0, size - int(last)), size - 1)
+    else:
+        wanted = Slice(int(first), min(int(last), size - 1) if last else size - 1)
+    if wanted.first > wanted.last:
+        raise RangeNotSatisfiable(f"{header} is outside the clip's {size} bytes")
+    return wanted
 
 
 def to_wav(samples: npt.NDArray[Any], rate: int) -> bytes:

@@ -1,11 +1,30 @@
 """The work of annotators behind pages and API. Person is a Person id; another's lease is as good as none."""
 
-from typing import Any, Protocol
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
+import sqlalchemy as sa
+
+from trivox.annotation.clips import byte_range
+from trivox.annotation.work import controls, judging, leasing, overview, playback, states
+from trivox.annotation.work.content import Items, content_of
+from trivox.annotation.work.gates import guideline_of, hindrance
+from trivox.annotation.work.information import Refresher
+from trivox.annotation.work.questions import question
 from trivox.annotation.work.shapes import (
+    BadAnswer,
+    Clip,
+    ClipRole,
+    Draft,
     Feedback,
     Given,
     Lease,
+    LeaseLost,
     Nothing,
     Played,
     Progress,
@@ -13,41 +32,171 @@ from trivox.annotation.work.shapes import (
     Sound,
     Waiting,
 )
-from trivox.platform.records import Judgement
+from trivox.annotation.work.sounds import Sounds, seconds_of
+from trivox.platform.errors import NotFound
+from trivox.platform.records import (
+    Acknowledged,
+    Answer,
+    Campaign,
+    Judgement,
+    LeaseStatus,
+    Person,
+    Prompt,
+    Purpose,
+    Span,
+    Task,
+    TaskLease,
+)
+from trivox.platform.store import Workspace
+from trivox.platform.store.schema import table_of
+
+DRAFT_BYTES = 16_384
+KEY_LENGTH = 100
 
 
-class Work(Protocol):
-    """Every method raises LeaseLost (a NotFound) for a lease that is not this person's and open."""
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+class Work:
+    """One for a process; threads share it, and other processes may work in the same workspace.
+
+    Every method raises LeaseLost (a NotFound) for a lease that is not this person's and open.
+    """
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = now_utc) -> None:
+        self._workspace = workspace
+        self._clock = clock
+        self._items = Items(workspace)
+        self._sounds = Sounds(workspace)
+        self._refresher = Refresher(workspace)
+        # SQLite lets one write at a time and makes others poll: within the process they queue here instead.
+        self._turn = threading.RLock()
+
+    @contextmanager
+    def _writing(self, campaign: str | None = None) -> Iterator[None]:
+        """A transaction; with a campaign, the only one that deals out its tasks now."""
+        with self._turn, self._workspace.records.transaction():
+            if campaign is not None:
+                rows = table_of(Campaign)
+                lock = sa.select(rows.c.seq).where(rows.c.id == campaign).with_for_update()
+                with self._workspace.records.statements(write=True) as connection:
+                    connection.execute(lock)
+            yield
 
     def next_lease(self, person: str, campaign: str) -> Lease | Nothing:
         """What to do now: the open lease again (reload), or a new one. Raises NotFound for another campaign."""
+        with self._writing(campaign):
+            who, where = self._who(person), self._where(campaign)
+            now = self._clock()
+            states.add_missing(self._workspace, where)
+            leasing.expire(self._workspace, campaign, now)
+            found = self._next(who, where, now)
+            return found if isinstance(found, Nothing) else self._view(found, who, where)
+
+    def _next(self, who: Person, where: Campaign, now: datetime) -> TaskLease | Nothing:
+        current = leasing.held(self._workspace, who.id, where.id, LeaseStatus.OPEN)
+        if current is not None:
+            return current
+        if reason := hindrance(self._workspace, who, where, now):
+            return reason
+        ahead = leasing.held(self._workspace, who.id, where.id, LeaseStatus.AHEAD)
+        if ahead is not None:
+            return leasing.show(self._workspace, ahead, where, now)
+        return leasing.new_lease(self._workspace, self._items, who, where, LeaseStatus.OPEN, now)
 
     def ahead(self, person: str, campaign: str) -> Lease | None:
         """The lease that next_lease gives once the open one is closed, held from now on, so that the page can load
         its sound beforehand; its clock of listening starts when it is shown. None: nothing to look ahead to."""
+        with self._writing(campaign):
+            who, where, now = self._who(person), self._where(campaign), self._clock()
+            if leasing.held(self._workspace, person, campaign, LeaseStatus.OPEN) is None:
+                return None
+            found = leasing.held(self._workspace, person, campaign, LeaseStatus.AHEAD)
+            if found is None and hindrance(self._workspace, who, where, now) is None:
+                status = LeaseStatus.AHEAD
+                made = leasing.new_lease(self._workspace, self._items, who, where, status, now)
+                found = None if isinstance(made, Nothing) else made
+            return None if found is None else self._view(found, who, where)
 
     def overview(self, person: str) -> list[Waiting]:
         """The campaigns that this person may see, each with what waits there for them; takes no lease."""
+        return overview.waiting(self._workspace, self._who(person), self._clock())
 
     def acknowledge(self, person: str, campaign: str, version: int) -> None:
         """The person has read that version of the guideline; next_lease gives Why.GUIDELINE before."""
+        where = self._where(campaign)
+        written = guideline_of(self._workspace, where)
+        newest = written.version if written else where.guideline_version
+        if not 1 <= version <= newest:
+            raise NotFound(f"campaign {campaign} has no version {version} of its guideline")
+        self._workspace.records.add(
+            Acknowledged(
+                id=f"ack_{campaign}_{person}_{version}",
+                project=where.project,
+                campaign=campaign,
+                person=person,
+                guideline_version=version,
+                created_at=self._clock(),
+            )
+        )
 
     def lease(self, person: str, lease_id: str) -> Lease:
         """An open lease as it was shown."""
+        held = self._held(person, lease_id)
+        return self._view(held, self._who(person), self._where(held.campaign))
 
     def audio(self, person: str, lease_id: str, audio_id: str, range_header: str | None) -> Sound:
         """Bytes of a clip, noted as fetched. Raises NotFound, RangeNotSatisfiable."""
+        clip = _clip(self._held(person, lease_id, ahead=True), audio_id)
+        wav = self._sounds.wav(clip.audio, clip.gain_db)
+        wanted = byte_range(range_header, len(wav))
+        seconds = seconds_of(wanted.first, wanted.last + 1, len(wav), clip.duration_s)
+        with self._writing():
+            held = self._held(person, lease_id, ahead=True)
+            now = self._clock()
+            clips = tuple(
+                playback.sent(one, *seconds, now) if one.key == audio_id else one
+                for one in held.clips
+            )
+            if clips != held.clips:
+                self._workspace.records.replace(replace(held, clips=clips))
+        return Sound(wav[wanted.first : wanted.last + 1], wanted.first, len(wav))
 
     def progress(self, person: str, lease_id: str, played: list[Played]) -> Progress:
         """Note what was played; an empty list asks how things stand."""
+        with self._writing():
+            held, refused = self._note(self._held(person, lease_id), played)
+            return playback.progress_of(held.clips, refused)
+
+    def _note(self, held: TaskLease, played: list[Played]) -> tuple[TaskLease, dict[int, str]]:
+        clips, last, refused = playback.note(
+            held.clips, played, held.last_report, held.opened_at, self._clock()
+        )
+        noted = replace(held, clips=clips, last_report=last)
+        if noted != held:
+            self._workspace.records.replace(noted)
+        return noted, refused
 
     def answer(
-        self, person: str, lease_id: str, given: Given, idempotency_key: str
+        self,
+        person: str,
+        lease_id: str,
+        given: Given,
+        idempotency_key: str,
+        played: list[Played] | None = None,
     ) -> tuple[Judgement, Feedback | None]:
         """Keep the answer and close the lease; the same key again returns the same judgement.
 
-        Raises NotHeard, BadAnswer, LeaseLost.
+        played: last reports of the player, noted first. Raises NotHeard, BadAnswer, LeaseLost.
         """
+        with self._writing():
+            if known := self._known(person, lease_id, idempotency_key):
+                return known, None
+            held, _ = self._note(self._held(person, lease_id), played or [])
+            task = self._workspace.records.get(Task, held.task)
+            answer, spans = judging.judge(held, task, given)
+            return self._close(held, answer, given, spans, idempotency_key)
 
     def skip(
         self,
@@ -58,12 +207,130 @@ class Work(Protocol):
         idempotency_key: str,
     ) -> Judgement:
         """Close the lease with an abstention; a reason of REPORTS also goes to a lead. Needs no listening."""
+        with self._writing():
+            if known := self._known(person, lease_id, idempotency_key):
+                return known
+            held = self._held(person, lease_id)
+            answer, said = judging.skipped(reason, comment)
+            return self._close(held, answer, said, (), idempotency_key)[0]
+
+    def _close(
+        self,
+        held: TaskLease,
+        answer: Answer,
+        given: Given,
+        spans: tuple[Span, ...],
+        key: str,
+    ) -> tuple[Judgement, Feedback | None]:
+        who, where = self._who(held.person), self._where(held.campaign)
+        named = _key(held.person, held.id, key)
+        judgement = judging.judgement_of(held, answer, given, spans, named, self._clock())
+        feedback = judging.close(self._workspace, who, where, held, judgement)
+        self._refresher.answered(where)
+        return judgement, feedback
+
+    def _known(self, person: str, lease_id: str, key: str) -> Judgement | None:
+        if not 0 < len(key) <= KEY_LENGTH:
+            raise BadAnswer(f"the idempotency key has {len(key)} characters: 1 to {KEY_LENGTH}")
+        named = _key(person, lease_id, key)
+        project = self._workspace.project
+        found = self._workspace.records.find(Judgement, project=project, idempotency_key=named)
+        return found[0] if found else None
 
     def draft(self, person: str, lease_id: str, values: dict[str, Any]) -> None:
         """Autosave: what is typed so far; BadAnswer for more than 16 kB."""
+        size = len(json.dumps(values, allow_nan=False).encode())
+        if size > DRAFT_BYTES:
+            raise BadAnswer(f"the draft has {size} bytes: at most {DRAFT_BYTES}")
+        with self._writing():
+            held = self._held(person, lease_id)
+            saved = {"values": values, "saved_at": self._clock().isoformat()}
+            self._workspace.records.replace(replace(held, draft=saved))
 
     def undo(self, person: str, campaign: str) -> Lease:
         """Open the last answer again, its clips as heard; the next answer supersedes it.
 
         Raises NotFound when there is none to undo.
         """
+        with self._writing(campaign):
+            who, where, now = self._who(person), self._where(campaign), self._clock()
+            for status in (LeaseStatus.AHEAD, LeaseStatus.OPEN):
+                if held := leasing.held(self._workspace, person, campaign, status):
+                    leasing.release(self._workspace, held, now)
+            answered = controls.leases_of(self._workspace, person, campaign)
+            last = max(answered, key=lambda one: (one.closed_at, one.id), default=None)
+            if last is None or last.purpose is Purpose.TRAINING:
+                raise NotFound("there is no answer of yours here to take back")
+            return self._view(leasing.reopen(self._workspace, last, where, now), who, where)
+
+    def _held(self, person: str, lease_id: str, ahead: bool = False) -> TaskLease:
+        found = self._workspace.records.find(TaskLease, id=lease_id, person=person)
+        allowed = (LeaseStatus.OPEN, LeaseStatus.AHEAD) if ahead else (LeaseStatus.OPEN,)
+        if not found or found[0].status not in allowed or found[0].expires_at <= self._clock():
+            raise LeaseLost("this question is not open any more: reload the page")
+        return found[0]
+
+    def _who(self, person: str) -> Person:
+        return self._workspace.records.get(Person, person)
+
+    def _where(self, campaign: str) -> Campaign:
+        found = self._workspace.records.get(Campaign, campaign)
+        if found.project != self._workspace.project:
+            raise NotFound(f"no Campaign {campaign!r} in {self._workspace.root}")
+        return found
+
+    def _view(self, held: TaskLease, who: Person, where: Campaign) -> Lease:
+        task = self._workspace.records.get(Task, held.task)
+        prompt = self._workspace.records.get(Prompt, task.prompt)
+        written = guideline_of(self._workspace, where)
+        content = content_of(
+            self._workspace, self._items, task, prompt, held.presentation, held.clips
+        )
+        done, left = overview.counts(self._workspace, who, where)
+        return Lease(
+            id=held.id,
+            campaign=where.id,
+            task=task.id,
+            question=question(task.question),
+            content=content,
+            clips=tuple(_shown(clip) for clip in held.clips),
+            items=len(held.presentation),
+            guideline=written.texts["en"] if written else where.guideline,
+            guideline_version=held.guideline_version,
+            opened_at=held.opened_at,
+            expires_at=held.expires_at,
+            training=held.purpose is Purpose.TRAINING,
+            correcting=held.supersedes is not None,
+            draft=_draft(held),
+            done=done,
+            left=left,
+        )
+
+
+def _key(person: str, lease: str, key: str) -> str:
+    """Keys of one person and lease never meet those of another."""
+    return f"{person}:{lease}:{key}"
+
+
+def _clip(held: TaskLease, audio_id: str) -> Any:
+    for clip in held.clips:
+        if clip.key == audio_id:
+            return clip
+    raise NotFound("no such clip under this lease")
+
+
+def _shown(clip: Any) -> Clip:
+    return Clip(
+        clip.key,
+        ClipRole(clip.role),
+        judging.label_of(clip),
+        clip.duration_s,
+        clip.gain_db,
+        clip.must_hear,
+    )
+
+
+def _draft(held: TaskLease) -> Draft | None:
+    if held.draft is None:
+        return None
+    return Draft(held.draft["values"], datetime.fromisoformat(held.draft["saved_at"]))

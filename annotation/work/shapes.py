@@ -107,6 +107,8 @@ class Why(StrEnum):
     CLOSED = "closed"
     BUDGET = "budget"
     INACTIVE = "inactive"
+    DECLINED = "declined"
+    PREPARING = "preparing"
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class Nothing:
 @dataclass(frozen=True)
 class Waiting:
     """A campaign as its card shows it. hindered: why no lease would be given now; acknowledged: the guideline's
-    version read last, None for none. warning: what may upset, in words; opted_out: this person wants none of it."""
+    version read last, None for none. warning: what may upset, in words; opted_out: this person wants none of
+    it."""
 
     campaign: str
     name: str

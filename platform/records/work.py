@@ -13,8 +13,8 @@ class ClipState:
     """One sound under one lease. key: opaque, single-purpose; item: position in the order shown, None for context.
 
     fetched: seconds of the clip that were sent, heard: seconds played at normal or slower speed; both as
-    disjoint rising intervals. fetched_at: when the first byte was sent. spent_s: time on the clock that its
-    reports took.
+    disjoint rising intervals. fetched_at: when the first byte was sent, in seconds since 1970. spent_s: time on
+    the clock that its reports took.
     """
 
     key: str
@@ -26,7 +26,7 @@ class ClipState:
     must_hear: bool
     fetched: tuple[tuple[float, float], ...] = ()
     heard: tuple[tuple[float, float], ...] = ()
-    fetched_at: datetime | None = None
+    fetched_at: float | None = None
     spent_s: float = 0.0
 
 

@@ -1,0 +1,155 @@
+"""What is shown and heard for a task: the prompt, the items, the dialogue before them."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from trivox.annotation.work.questions import Question
+from trivox.annotation.work.shapes import ClipRole, Content, HistoryTurn
+from trivox.annotation.work.sounds import matched_gains
+from trivox.platform.errors import NotFound
+from trivox.platform.records import (
+    Audio,
+    Branch,
+    ClipState,
+    Persona,
+    Prompt,
+    Rollout,
+    Task,
+)
+from trivox.platform.store import Workspace
+
+
+@dataclass(frozen=True)
+class Item:
+    """A rollout as far as it is shown. last_reply: audio of its last turn that has one."""
+
+    audio: str | None
+    text: str | None
+    last_reply: str | None
+
+
+class Items:
+    """Rollouts by id: those of a campaign are read at once and kept."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: dict[str, Item] = {}
+        self._audios: dict[str, Audio] = {}
+
+    def get(self, task: Task, item: str) -> Item:
+        """Raises NotFound for a rollout that is not there."""
+        if item not in self._known:
+            self._load(task.campaign)
+        if item not in self._known:
+            raise NotFound(f"task {task.id}: rollout {item} is not in the store")
+        return self._known[item]
+
+    def _load(self, campaign: str) -> None:
+        tasks = self._workspace.records.find(Task, campaign=campaign)
+        wanted = sorted({item for task in tasks for item in task.items})
+        rows = self._workspace.tables.scan(Rollout).filter(pl.col("id").is_in(wanted))
+        for row in rows.select("id", "audio", "text", "turns").collect().iter_rows(named=True):
+            self._known[row["id"]] = Item(row["audio"], row["text"], _last_reply(row["turns"]))
+
+    def audio(self, audio_id: str) -> Audio:
+        """The record of an audio, kept once read. Raises NotFound."""
+        if audio_id not in self._audios:
+            self._audios[audio_id] = self._workspace.records.get(Audio, audio_id)
+        return self._audios[audio_id]
+
+
+def _last_reply(turns: list[dict[str, Any]] | None) -> str | None:
+    spoken = [turn["audio"] for turn in turns or [] if turn["audio"] is not None]
+    return spoken[-1] if spoken else None
+
+
+def clips_of(
+    items: Items, task: Task, prompt: Prompt, question: Question, shown: tuple[str, ...]
+) -> tuple[ClipState, ...]:
+    """Every sound of the task under fresh keys: what is judged in the order shown, then its context.
+
+    Raises NotFound for an item without sound.
+    """
+    role = ClipRole.ITEM
+    if prompt.branch is Branch.ASR:
+        role = ClipRole.PROMPT
+        judged = [items.audio(prompt.audio)] if prompt.audio else []
+    else:
+        judged = [items.audio(_sound(items, task, question, name)) for name in shown]
+    gains = matched_gains(judged) if question.level_matched else [0.0] * len(judged)
+    made = [
+        _clip(audio, role, place if role is ClipRole.ITEM else None, gain)
+        for place, (audio, gain) in enumerate(zip(judged, gains, strict=True))
+    ]
+    return (*made, *_context(items, prompt))
+
+
+def _context(items: Items, prompt: Prompt) -> list[ClipState]:
+    spoken = [(turn.audio, ClipRole.HISTORY) for turn in prompt.turns if turn.audio is not None]
+    if prompt.voice_audio is not None:
+        spoken.append((prompt.voice_audio, ClipRole.VOICE))
+    audios = [(items.audio(audio), role) for audio, role in spoken]
+    return [_clip(audio, role, None, *matched_gains([audio])) for audio, role in audios]
+
+
+def _clip(audio: Audio, role: ClipRole, place: int | None, gain_db: float) -> ClipState:
+    judged = role in (ClipRole.ITEM, ClipRole.PROMPT)
+    key = secrets.token_urlsafe(16)
+    return ClipState(key, audio.id, role.value, place, audio.duration_s, gain_db, judged)
+
+
+def _sound(items: Items, task: Task, question: Question, name: str) -> str:
+    item = items.get(task, name)
+    wanted = (
+        (item.last_reply, item.audio) if question.scope == "turn" else (item.audio, item.last_reply)
+    )
+    found = wanted[0] or wanted[1]
+    if found is None:
+        raise NotFound(f"task {task.id}: rollout {name} has no audio")
+    return found
+
+
+def content_of(
+    workspace: Workspace,
+    items: Items,
+    task: Task,
+    prompt: Prompt,
+    shown: tuple[str, ...],
+    clips: tuple[ClipState, ...],
+) -> Content:
+    """The texts of a task. Hypotheses are shown for speech alone: elsewhere they would give away the words."""
+    hypotheses: tuple[str, ...] = ()
+    if prompt.branch is Branch.ASR:
+        hypotheses = tuple(items.get(task, item).text or "" for item in shown)
+    return Content(
+        branch=prompt.branch.value,
+        language=task.language,
+        text=prompt.text,
+        instruction=prompt.instruction,
+        persona=_persona(workspace, prompt.persona),
+        turns=_history(prompt, clips),
+        hypotheses=hypotheses,
+    )
+
+
+def _history(prompt: Prompt, clips: tuple[ClipState, ...]) -> tuple[HistoryTurn, ...]:
+    keys = {clip.audio: clip.key for clip in clips if clip.role == ClipRole.HISTORY}
+    return tuple(
+        HistoryTurn(turn.role, turn.text, keys.get(turn.audio or "")) for turn in prompt.turns
+    )
+
+
+def _persona(workspace: Workspace, reference: str | None) -> str | None:
+    """The character's description; its name@version alone where the registry has none."""
+    if reference is None:
+        return None
+    name, _, version = reference.partition("@")
+    if not version.isdigit():
+        return reference
+    found = workspace.records.find(
+        Persona, project=workspace.project, name=name, version=int(version)
+    )
+    return found[0].description if found else reference

@@ -1,0 +1,93 @@
+"""Which task a person is asked next: mostly what tells the most, sometimes any, with the probability kept.
+
+With probability e (random_share) the task is drawn evenly from all N that are open to the person; otherwise it is
+the one of the highest priority and expected information. Its inclusion probability is thus e/N, and e/N + (1 - e)
+for the most informative one. An estimate that weighs answers by 1/inclusion is unbiased (Horvitz, Thompson 1952).
+"""
+
+import random
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from trivox.annotation.work.gates import languages_for
+from trivox.platform.records import Campaign, LeaseStatus, Person, TaskLease, TaskState
+from trivox.platform.store import Workspace
+from trivox.platform.store.schema import table_of
+
+
+@dataclass(frozen=True)
+class Drawn:
+    task: str
+    inclusion: float
+
+
+def draw(
+    workspace: Workspace, person: Person, campaign: Campaign, rng: random.Random
+) -> Drawn | None:
+    """The next task, or None when none is left for this person. Call inside the transaction that leases it."""
+    states = table_of(TaskState)
+    ready = _open_to(person, campaign)
+    with workspace.records.statements(write=True) as connection:
+        count = connection.execute(
+            sa.select(sa.func.count()).select_from(states).where(ready)
+        ).scalar_one()
+        if not count:
+            return None
+        listed = sa.select(states.c.id).where(ready)
+        first = connection.execute(listed.order_by(*_by_use(campaign)).limit(1)).scalar_one()
+        share = campaign.plan.random_share if campaign.plan.active else 1.0
+        if rng.random() >= share:
+            return Drawn(first, share / count + 1 - share)
+        evenly = listed.order_by(states.c.seq).offset(rng.randrange(count)).limit(1)
+        task = connection.execute(evenly).scalar_one()
+    return Drawn(task, share / count + (1 - share if task == first else 0.0))
+
+
+def left(workspace: Workspace, person: Person, campaign: Campaign) -> int:
+    """How many tasks are open to this person."""
+    states = table_of(TaskState)
+    query = sa.select(sa.func.count()).select_from(states).where(_open_to(person, campaign))
+    with workspace.records.statements(write=False) as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def for_expert(workspace: Workspace, person: Person, campaign: Campaign) -> str | None:
+    """A task that judges disagree on and that this expert has not seen."""
+    states = table_of(TaskState)
+    waits = sa.and_(
+        states.c.campaign == campaign.id,
+        states.c.expert.is_(True),
+        states.c.language.in_(languages_for(person, campaign)),
+        _unseen(person),
+    )
+    with workspace.records.statements(write=True) as connection:
+        query = sa.select(states.c.id).where(waits).order_by(states.c.seq).limit(1)
+        return connection.execute(query).scalar()
+
+
+def _by_use(campaign: Campaign) -> list[sa.ColumnElement[object]]:
+    states = table_of(TaskState)
+    return [states.c.priority.desc(), states.c.information.desc(), states.c.shuffle]
+
+
+def _open_to(person: Person, campaign: Campaign) -> sa.ColumnElement[bool]:
+    states = table_of(TaskState)
+    return sa.and_(
+        states.c.campaign == campaign.id,
+        states.c.taken < states.c.wanted,
+        states.c.control.is_(None),
+        states.c.closed.is_(False),
+        states.c.language.in_(languages_for(person, campaign)),
+        _unseen(person),
+    )
+
+
+def _unseen(person: Person) -> sa.ColumnElement[bool]:
+    """Nobody judges a pair twice, in whatever campaign; what was only shown and ran out may come again."""
+    states, leases = table_of(TaskState), table_of(TaskLease)
+    return ~sa.exists().where(
+        leases.c.pair == states.c.pair,
+        leases.c.person == person.id,
+        leases.c.status != LeaseStatus.EXPIRED.value,
+    )
