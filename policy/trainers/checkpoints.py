@@ -3,6 +3,9 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from trivox.platform.errors import ConfigError
 
@@ -32,6 +35,16 @@ def latest(folder: Path) -> str | None:
         else:
             shutil.rmtree(checkpoint)
     return whole
+
+
+def save_state(folder: Path, step: int, tensors: dict[str, Any], known: dict[str, Any]) -> None:
+    """A checkpoint of a loop of our own: `state.pt`, then, when that is written, what is known beside it."""
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    torch.save(tensors, checkpoint / "state.pt")
+    (checkpoint / _STATE).write_text(json.dumps({"step": step} | known))
+    for older in _checkpoints(folder)[:-1]:
+        shutil.rmtree(older)
 
 
 def sweep(folder: Path) -> None:

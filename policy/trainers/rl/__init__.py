@@ -1,0 +1,1 @@
+"""Policy gradients: PPO and GRPO on one core, on rollouts of the policy itself."""

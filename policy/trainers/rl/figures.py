@@ -1,0 +1,62 @@
+"""What is logged of each step."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from trivox.platform.errors import WorkError
+from trivox.policy.trainers.rl.episodes import Episode
+from trivox.policy.trainers.rl.logprobs import Said
+from trivox.policy.trainers.rl.minibatches import Minibatch
+
+Figures = dict[str, float]
+
+
+def rewards_of(made: Sequence[Episode], kept: Sequence[Episode]) -> Figures:
+    """Of all episodes that have a reward, also of those that are not trained on."""
+    scored = [one for one in made if one.failure is None]
+    totals = np.array([one.total for one in scored])
+    names = dict.fromkeys(name for one in scored for name in one.components)
+    parts = {
+        f"reward/{name}": float(
+            np.mean([one.components[name] for one in scored if name in one.components])
+        )
+        for name in names
+    }
+    counts = {
+        "episodes": float(len(made)),
+        "failed": float(len(made) - len(scored)),
+        "left_out": float(len(scored) - len(kept)),
+    }
+    return {"reward": float(totals.mean()), "reward_std": float(totals.std())} | parts | counts
+
+
+def known_before(parts: Sequence[Minibatch]) -> Figures:
+    """What is known before the update: the distance to the reference and to the engine."""
+    actions = sum(int(part.batch.chosen.sum()) for part in parts)
+    if not actions:
+        raise WorkError("the constraint left the policy no choice in any token of the step")
+    kl = sum(float((part.old - part.reference)[part.batch.chosen].sum()) for part in parts)
+    return {
+        "kl": kl / actions,
+        "actions": float(actions),
+        "logprob_gap": max(part.agreement.worst for part in parts),
+        "masked_share": float(np.mean([part.agreement.masked for part in parts])),
+    }
+
+
+def entropy_of(now: Said, part: Minibatch) -> float:
+    """Mean over the actions, in nats."""
+    return now.entropy[part.batch.chosen].mean().item()
+
+
+def means(seen: Sequence[Figures]) -> Figures:
+    """Of the updates of a step, name by name; what is nan is left out."""
+    names = dict.fromkeys(name for one in seen for name in one)
+    return {
+        name: float(
+            np.mean([one[name] for one in seen if name in one and not math.isnan(one[name])])
+        )
+        for name in names
+    }

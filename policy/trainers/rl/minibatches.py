@@ -1,0 +1,65 @@
+"""The turns of a step in minibatches, with all that was known of them before the update."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trivox.policy.trainers.rl.agreement import Agreement, Bounds, compare
+from trivox.policy.trainers.rl.episodes import Batch, Episode, batch_of
+from trivox.policy.trainers.rl.logprobs import said
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """old, reference: log-probabilities float [R, T] by the policy before the update and by the adapter-off model;
+    values of the critic before the update; agreement with the engine; advantages and returns are filled in once
+    they are known. rows: the numbers of its turns among those of the step."""
+
+    batch: Batch
+    rows: tuple[int, ...]
+    old: Tensor
+    reference: Tensor
+    values: Tensor
+    agreement: Agreement
+    advantages: Tensor
+    returns: Tensor
+
+    def with_advantages(self, advantages: Tensor, returns: Tensor) -> "Minibatch":
+        return replace(self, advantages=advantages, returns=returns)
+
+
+def minibatches(
+    model: Any,
+    critic: nn.Module | None,
+    episodes: Sequence[Episode],
+    size: int,
+    pad: int,
+    bounds: Bounds,
+    rng: np.random.Generator,
+) -> list[Minibatch]:
+    """All turns of the episodes, shuffled, in minibatches. Raises WorkError as `compare` and `batch_of` do."""
+    turns = [(turn, index) for index, one in enumerate(episodes) for turn in one.turns]
+    order = rng.permutation(len(turns)).tolist()
+    made = []
+    for begin in range(0, len(order), size):
+        rows = order[begin : begin + size]
+        batch = batch_of([turns[row][0] for row in rows], [turns[row][1] for row in rows], pad)
+        made.append(_known(model, critic, batch.to(model.device), tuple(rows), bounds))
+    return made
+
+
+@torch.no_grad()
+def _known(
+    model: Any, critic: nn.Module | None, batch: Batch, rows: tuple[int, ...], bounds: Bounds
+) -> Minibatch:
+    now = said(model, batch)
+    with model.disable_adapter():
+        reference = said(model, batch).logprobs
+    empty = torch.zeros_like(now.logprobs)
+    values = empty if critic is None else critic(now.hidden)
+    agreement = compare(batch, now.logprobs, bounds)
+    return Minibatch(batch, rows, now.logprobs, reference, values, agreement, empty, empty)

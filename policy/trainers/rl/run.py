@@ -1,0 +1,296 @@
+"""One run of PPO or GRPO on a branch adapter: roll out, reward, update, watch; resumable."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import get_peft_model
+from torch import nn
+from transformers import set_seed
+
+from trivox.platform.errors import ConfigError, WorkError
+from trivox.platform.hashing import content_hash, sha256_file
+from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
+from trivox.policy.engine import InProcessEngine
+from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.rows import Row, collate
+from trivox.policy.trainers.checkpoints import claim, latest, save_state, sweep
+from trivox.policy.trainers.common import TrainedAdapter, check_finite, lora_config, started
+from trivox.policy.trainers.rl.agreement import IN_PROCESS
+from trivox.policy.trainers.rl.algorithms import GRPO, PPO, Algorithm
+from trivox.policy.trainers.rl.critic import ValueHead
+from trivox.policy.trainers.rl.episodes import Episode
+from trivox.policy.trainers.rl.figures import Figures, entropy_of, known_before, means, rewards_of
+from trivox.policy.trainers.rl.kl import KLController
+from trivox.policy.trainers.rl.logprobs import said
+from trivox.policy.trainers.rl.minibatches import Minibatch, minibatches
+from trivox.policy.trainers.rl.settings import GRPOSettings, PolicyGradientSettings, PPOSettings
+from trivox.policy.trainers.rl.sources import EpisodeSource
+from trivox.policy.trainers.rl.watchers import Bound, Guard, TextWatcher, Watcher
+
+OnStep = Callable[[int, int, Figures], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is given. name: of the data and reward, which tells checkpoints of one run from another's.
+
+    start: an adapter that is trained further; rehearsal: supervised rows of all branches; watchers see the
+    episodes of every step, bounds stop the run.
+    """
+
+    backbone: Path
+    source: EpisodeSource
+    folder: Path
+    seed: int
+    name: str
+    start: Path | None = None
+    rehearsal: Sequence[Row] = ()
+    watchers: Sequence[Watcher] = ()
+    bounds: Sequence[Bound] = ()
+    slots: int = 32
+    on_step: OnStep = field(default=lambda done, total, figures: None)
+
+
+def train_grpo(job: Job, settings: GRPOSettings) -> TrainedAdapter:
+    """Group relative policy optimisation of a LoRA adapter on what it itself says; the reference is the backbone
+    with the adapter off. A folder with checkpoints of the same run is gone on with, to the same weights.
+
+    metrics, by step: reward, reward_std, kl and entropy (nats per action), clip_share, grad_norm, loss, length,
+    end_rate, repetition, failed and left_out (episodes), logprob_gap, masked_share, seconds of each phase, and
+    what watchers add.
+
+    Raises ConfigError for settings that cannot work together, checkpoints of another run or a start of another
+    backbone; WatcherStop; WorkError for log-probabilities that do not agree with the rollouts', for a step whose
+    episodes all failed, and for a loss or weight that is not finite.
+    """
+    _check(job, settings)
+    controller = KLController(settings.kl_coefficient)
+    return _Run(job, settings, lambda width: GRPO(settings, controller)).train()
+
+
+def train_ppo(job: Job, settings: PPOSettings) -> TrainedAdapter:
+    """As `train_grpo`, with a value head, advantages by GAE, and the KL penalty in the reward; metrics also
+    value_loss, explained_variance and kl_coefficient."""
+    _check(job, settings)
+    controller = KLController(settings.kl_coefficient, settings.kl_target)
+    return _Run(job, settings, lambda width: PPO(settings, controller, ValueHead(width))).train()
+
+
+def _check(job: Job, settings: PolicyGradientSettings) -> None:
+    if job.start is not None:
+        check_adapter(job.start, backbone_hash(job.backbone))
+    if settings.rehearsal_share and not job.rehearsal:
+        raise ConfigError(
+            f"rehearsal_share is {settings.rehearsal_share} and there are no rows to rehearse: give rows, or 0"
+        )
+    if isinstance(settings, GRPOSettings) and settings.samples < 2:
+        raise ConfigError(
+            f"GRPO compares the answers to one prompt and samples is {settings.samples}: give at least 2"
+        )
+
+
+class _Run:
+    """The state of a run between its steps."""
+
+    def __init__(
+        self,
+        job: Job,
+        settings: PolicyGradientSettings,
+        algorithm: Callable[[int], Algorithm],
+    ) -> None:
+        self.job, self.settings = job, settings
+        set_seed(job.seed)
+        backbone = Backbone.load(job.backbone)
+        self.pad, self.eos = backbone.tokens.pad, backbone.tokens.eos
+        self.model = self._model(backbone)
+        self.algorithm = algorithm(int(backbone.lm.config.get_text_config().hidden_size))
+        self.optimiser = self._optimiser()
+        self.guard = Guard(job.bounds)
+        self.watchers: list[Watcher] = [TextWatcher(), *job.watchers]
+        self.metrics: list[Figures] = []
+
+    def _model(self, backbone: Backbone) -> Any:
+        with without_renaming_notices():
+            if self.job.start is not None:
+                return started(backbone.lm, self.job.start)
+            config = lora_config(backbone.lm, self.settings.lora_rank, self.settings.lora_alpha)
+            return get_peft_model(backbone.lm, config)
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        policy = [weight for weight in self.model.parameters() if weight.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": policy, "lr": self.settings.learning_rate}]
+        if self.algorithm.critic is not None:
+            assert isinstance(self.settings, PPOSettings)
+            self.algorithm.critic.to(self.model.device)
+            rate = self.settings.value_learning_rate
+            groups.append({"params": list(self.algorithm.critic.parameters()), "lr": rate})
+        for group in groups:
+            group["highest"] = group["lr"]
+        return torch.optim.AdamW(groups, weight_decay=0.0)
+
+    def train(self) -> TrainedAdapter:
+        folder, total = self.job.folder, self.settings.steps
+        claim(folder, self._fingerprint())
+        first = self._resume()
+        self.model.eval()  # dropout is off, so that rollout and update see one policy
+        for step in range(first, total):
+            self.metrics.append({"step": float(step)} | self._step(step))
+            self.job.on_step(step + 1, total, self.metrics[-1])
+            self.guard.check(step, self.metrics[-1])
+            if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < total:
+                self._save_checkpoint(step + 1)
+        return self._finished()
+
+    def _step(self, step: int) -> Figures:
+        began = time.perf_counter()
+        made = self.job.source.episodes(self._engine(), step)
+        rolled = time.perf_counter()
+        episodes = self._usable(made, step)
+        figures = rewards_of(made, episodes)
+        for watcher in self.watchers:
+            figures |= watcher.watch(step, made)
+        if episodes:
+            figures |= self._update(episodes, step)
+        figures |= {"rollout_s": rolled - began, "update_s": time.perf_counter() - rolled}
+        return figures
+
+    def _engine(self) -> InProcessEngine:
+        return InProcessEngine(self.model, self.eos, self.pad, self.job.slots)
+
+    def _usable(self, made: Sequence[Episode], step: int) -> list[Episode]:
+        scored = [one for one in made if one.failure is None]
+        if not scored:
+            why = next((one.failure for one in made if one.failure), None)
+            told = f"{why.kind}: {why.message}" if why else "no episode was made"
+            raise WorkError(f"step {step}: no episode of {len(made)} has a reward ({told})")
+        kept = self.algorithm.kept(scored)
+        if self.settings.truncated == "mask":
+            kept = [one for one in kept if not one.truncated]
+        return kept
+
+    def _update(self, episodes: Sequence[Episode], step: int) -> Figures:
+        rng = np.random.default_rng([self.job.seed, 1, step])
+        parts = self.algorithm.prepared(
+            minibatches(
+                self.model,
+                self.algorithm.critic,
+                episodes,
+                self.settings.minibatch_turns,
+                self.pad,
+                IN_PROCESS,
+                rng,
+            ),
+            episodes,
+        )
+        figures = known_before(parts) | self.algorithm.figures(parts)
+        figures["kl_coefficient"] = self.algorithm.controller.coefficient
+        actions = sum(int(part.batch.chosen.sum()) for part in parts)
+        self.algorithm.controller.update(figures["kl"], actions)
+        seen = list[Figures]()
+        for _ in range(self.settings.inner_epochs):
+            for index in rng.permutation(len(parts)):
+                seen.append(self._policy_update(parts[index], step))
+                seen += self._rehearsal(rng)
+        return figures | means(seen)
+
+    def _policy_update(self, part: Minibatch, step: int) -> Figures:
+        now = said(self.model, part.batch)
+        loss, figures = self.algorithm.loss(part, now, step)
+        entropy = entropy_of(now, part)
+        return figures | {
+            "loss": loss.item(),
+            "entropy": entropy,
+            "grad_norm": self._descend(loss, step),
+        }
+
+    def _rehearsal(self, rng: np.random.Generator) -> list[Figures]:
+        """As many supervised updates as the share asks for, on average."""
+        share = self.settings.rehearsal_share
+        if not share or rng.random() >= share / (1 - share):
+            return []
+        count = min(self.settings.rehearsal_rows, len(self.job.rehearsal))
+        drawn = rng.choice(len(self.job.rehearsal), count, replace=False)
+        batch = collate([self.job.rehearsal[i] for i in drawn], self.pad)
+        batch = {name: value.to(self.model.device) for name, value in batch.items()}
+        loss = self.model(**batch).loss
+        self._descend(loss, self.settings.warmup_steps)
+        return [{"rehearsal_loss": loss.item()}]
+
+    def _descend(self, loss: torch.Tensor, step: int) -> float:
+        """One step of the optimiser; returns the norm of the gradient. Raises WorkError for a loss that is not
+        finite."""
+        if not bool(loss.isfinite()):
+            raise WorkError(f"step {step}: the loss is {loss.item()}: lower the learning rate")
+        rise = min(1.0, (step + 1) / (self.settings.warmup_steps + 1))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["highest"] * rise
+        self.optimiser.zero_grad()
+        loss.backward()
+        weights = [w for group in self.optimiser.param_groups for w in group["params"]]
+        norm = nn.utils.clip_grad_norm_(weights, self.settings.max_grad_norm)
+        self.optimiser.step()
+        return norm.item()
+
+    def _fingerprint(self) -> str:
+        """What the run's result depends on, as a hash."""
+        job = self.job
+        return content_hash(
+            [
+                backbone_hash(job.backbone),
+                self.settings.model_dump(mode="json", exclude={"checkpoint_every"}),
+                type(self.settings).__name__,
+                job.seed,
+                job.name,
+                None if job.start is None else sha256_file(job.start / ADAPTER_WEIGHTS),
+                [content_hash([row.prompt, row.completion, row.loss]) for row in job.rehearsal],
+            ]
+        )
+
+    def _save_checkpoint(self, step: int) -> None:
+        trained = {n: w for n, w in self.model.named_parameters() if w.requires_grad}
+        critic = self.algorithm.critic
+        save_state(
+            self.job.folder,
+            step,
+            {
+                "policy": trained,
+                "critic": None if critic is None else critic.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            },
+            {
+                "metrics": self.metrics,
+                "kl_coefficient": self.algorithm.controller.coefficient,
+                "guard": self.guard.state(),
+            },
+        )
+
+    def _resume(self) -> int:
+        """Take up the newest whole checkpoint; returns the steps done."""
+        found = latest(self.job.folder)
+        if found is None:
+            return 0
+        state = torch.load(Path(found) / "state.pt", map_location=self.model.device)
+        known = json.loads((Path(found) / "trainer_state.json").read_text())
+        self.model.load_state_dict(state["policy"], strict=False)
+        if self.algorithm.critic is not None:
+            self.algorithm.critic.load_state_dict(state["critic"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.metrics = known["metrics"]
+        self.algorithm.controller.coefficient = known["kl_coefficient"]
+        self.guard.restore(known["guard"])
+        return int(known["step"])
+
+    def _finished(self) -> TrainedAdapter:
+        folder = self.job.folder
+        check_finite(type(self.algorithm).__name__, self.metrics[-1].get("loss", 0.0), self.model)
+        self.model.save_pretrained(folder, selected_adapters=["default"])
+        (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(self.job.backbone) + "\n")
+        sweep(folder)
+        weights = sha256_file(folder / ADAPTER_WEIGHTS)
+        return TrainedAdapter(folder, weights, self.settings.steps, self.metrics)

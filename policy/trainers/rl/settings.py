@@ -1,0 +1,89 @@
+"""What people set of PPO and GRPO; one home for each default."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trivox.policy.trainers.rl.losses import Normalisation
+
+
+class PolicyGradientSettings(BaseModel):
+    """What PPO and GRPO have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(100, ge=1)
+    """Rollouts are made, rewarded and trained on this many times."""
+    prompts: int = Field(8, ge=1)
+    """Different prompts in each step."""
+    samples: int = Field(8, ge=1)
+    """Answers to each prompt: the group of GRPO."""
+    inner_epochs: int = Field(1, ge=1)
+    """How often the rollouts of a step are trained on."""
+    minibatch_turns: int = Field(32, ge=1)
+    """Turns in one update."""
+    learning_rate: float = Field(5e-5, gt=0)
+    """Of AdamW on the policy."""
+    warmup_steps: int = Field(5, ge=0)
+    """Steps in which the learning rate rises; it stays after them."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """The gradient is scaled down to this norm."""
+    temperature: float = Field(1.0, gt=0)
+    """Of the rollouts. They are drawn without top-k and top-p: what is cut off would have no log-probability."""
+    max_tokens: int = Field(256, ge=1)
+    """The longest completion of a turn."""
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    """The ratio to the old policy counts down to 1 - clip_low."""
+    clip_high: float = Field(0.2, gt=0)
+    """And up to 1 + clip_high; DAPO takes 0.28."""
+    kl_coefficient: float = Field(0.02, ge=0)
+    """Weight of the KL divergence from the reference, the policy with the adapter off."""
+    entropy_coefficient: float = Field(0.0, ge=0)
+    """Weight of an entropy bonus."""
+    truncated: Literal["keep", "mask"] = "keep"
+    """What is done with episodes that reached max_tokens: trained on as rewarded, or left out (DAPO's overlong
+    filtering)."""
+    rehearsal_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the updates that are supervised, on rows of all branches, so that none is forgotten."""
+    rehearsal_rows: int = Field(16, ge=1)
+    """Rows in such an update."""
+    lora_rank: int = Field(16, ge=1)
+    """Rank of the update of each linear layer (Hu et al. 2021)."""
+    lora_alpha: int = Field(32, ge=1)
+    """The update is scaled by alpha / rank."""
+    checkpoint_every: int = Field(10, ge=1)
+    """Steps between checkpoints, from which a run that was stopped goes on."""
+
+
+class GRPOSettings(PolicyGradientSettings):
+    """Group relative policy optimisation (Shao et al. 2024) and its relatives."""
+
+    normalisation: Normalisation = "dapo"
+    """How the tokens of a batch become one loss: grpo, dr_grpo, dapo or gspo."""
+    scale: Literal["group", "batch", "none"] = "group"
+    """What a reward's distance from its group's mean is divided by."""
+    pass_rate: tuple[float, float] | None = None
+    """Groups whose share of rewards at or above pass_at lies outside are left out: what is always or never solved
+    teaches nothing."""
+    pass_at: float = 1.0
+    """The reward from which an answer counts as solved."""
+
+
+class PPOSettings(PolicyGradientSettings):
+    """Proximal policy optimisation (Schulman et al. 2017) with a value head and KL in the reward."""
+
+    discount: float = Field(1.0, gt=0, le=1)
+    """gamma: of rewards that come a step later."""
+    decay: float = Field(0.95, ge=0, le=1)
+    """lambda of generalised advantage estimation."""
+    value_learning_rate: float = Field(1e-3, gt=0)
+    """Of AdamW on the value head."""
+    value_clip: float = Field(0.2, gt=0)
+    """How far a value may move in one step before its loss counts no further."""
+    critic_warmup: int = Field(5, ge=0)
+    """Steps in which the value head alone is trained."""
+    inner_epochs: int = Field(4, ge=1)
+    kl_target: float | None = Field(None, gt=0)
+    """KL per action, in nats, that the coefficient is steered to; none: it is fixed."""
+    whiten: bool = True
+    """Whether advantages are brought to mean 0 and standard deviation 1 in each step."""
