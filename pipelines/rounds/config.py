@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trivox.annotation.aggregate import MIN_CONFIDENCE, MIN_MARGIN
+from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN
 from trivox.annotation.simulated import SimulatedJudge
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Sampling

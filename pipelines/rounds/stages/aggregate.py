@@ -1,9 +1,9 @@
 """Judgements become preferences."""
 
-from trivox.annotation.aggregate import aggregate
+from trivox.annotation.aggregation import aggregate
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.rounds.stages.label import judgements_of
-from trivox.platform.records import JudgeKind, Task
+from trivox.platform.records import JudgeKind, Task, Voided
 
 
 def run(ctx: RoundContext) -> Outcome:
@@ -17,6 +17,7 @@ def run(ctx: RoundContext) -> Outcome:
         round=ctx.round.id,
         min_margin=settings.min_margin,
         min_confidence=settings.min_confidence,
+        voided={one.judgement for one in ctx.ws.records.find(Voided, project=ctx.round.project)},
     )
     ctx.ws.records.add(preferences)
     return Outcome(

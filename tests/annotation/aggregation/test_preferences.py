@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivox.annotation.aggregate import (
+from trivox.annotation.aggregation import (
     ABSTAINED,
     NARROW,
     SPLIT,
