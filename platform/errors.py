@@ -18,8 +18,12 @@ TrivoxError
     ├── StageFailed            a stage of a round
     ├── BrokenScores           a model whose scores are no numbers
     ├── DeadEnd                a decoding constraint that allows nothing
+    ├── ServerUnavailable      a server of completions: no answer, or none in time
+    ├── ServerRefused          … an answer that the request cannot be served
+    ├── BadAnswer              … an answer that is not of its protocol
     ├── UnsupportedLayout      codes that are no sequence in one vocabulary
-    └── MissingModel           weights that are not installed
+    ├── MissingModel           weights that are not installed
+    └── Busy                   no room for one more now
 
 All are picklable, so that they survive process boundaries.
 """
@@ -135,8 +139,24 @@ class DeadEnd(WorkError):
     """A decoding constraint that allows no token at all."""
 
 
+class ServerUnavailable(WorkError):
+    """A server of completions could not be reached, or did not answer in time, however often it was asked."""
+
+
+class ServerRefused(WorkError):
+    """A server of completions answered that it does not serve the request."""
+
+
+class BadAnswer(WorkError):
+    """A server of completions answered something that is not of its protocol."""
+
+
 class MissingModel(WorkError):
     """Weights that this scorer or teacher needs are not installed."""
+
+
+class Busy(WorkError):
+    """All places are taken: later the same request may be carried out."""
 
 
 class UnsupportedLayout(WorkError):
