@@ -1,5 +1,5 @@
 """All routers of the API."""
 
-from trivox.annotation.api import account, people, work
+from trivox.annotation.api import account, leads, people, work
 
-ROUTERS = (account.router, people.router, work.router)
+ROUTERS = (account.router, people.router, work.router, leads.router)

@@ -67,6 +67,8 @@ _PAGES = {
     "POST /sign-out": BROWSER,
     "GET /invite/{token}": PUBLIC,
     "POST /invite/{token}": PUBLIC,
+    "GET /enter/{token}": PUBLIC,
+    "POST /enter/{token}": PUBLIC,
     "POST /language": PUBLIC,
     "GET /": BROWSER,
     "GET /campaigns/{campaign}": WORK_PAGE,
@@ -97,6 +99,30 @@ _WORK = {
     "GET /api/v1/me/device-check/{attempt}/{round}": WORK,
     "POST /api/v1/me/device-check/{attempt}": WORK,
 }
+_LEAD = {
+    "GET /api/v1/campaigns": READ,
+    "POST /api/v1/campaigns": LEAD,
+    "GET /api/v1/campaigns/{campaign}": READ,
+    "PATCH /api/v1/campaigns/{campaign}": LEAD,
+    "GET /api/v1/campaigns/{campaign}/guidelines": READ,
+    "POST /api/v1/campaigns/{campaign}/guidelines": LEAD,
+    "POST /api/v1/campaigns/{campaign}/tasks": LEAD,
+    "POST /api/v1/campaigns/{campaign}/tasks/of-round": LEAD,
+    "GET /api/v1/campaigns/{campaign}/controls": LEAD,
+    "POST /api/v1/controls": LEAD,
+    "POST /api/v1/controls/{control}/retire": LEAD,
+    "GET /api/v1/campaigns/{campaign}/judges": LEAD,
+    "POST /api/v1/campaigns/{campaign}/judges/{person}/void": LEAD,
+    "POST /api/v1/campaigns/{campaign}/judges/{person}/pause": LEAD,
+    "GET /api/v1/campaigns/{campaign}/reviews": LEAD,
+    "GET /api/v1/judgements/{judgement}/audio/{position}": LEAD,
+    "GET /api/v1/pauses": LEAD,
+    "POST /api/v1/pauses/{pause}/lift": LEAD,
+    "GET /api/v1/inquiries": LEAD,
+    "POST /api/v1/inquiries/{inquiry}/answer": LEAD,
+    "GET /api/v1/hours": PEOPLE,
+    "GET /api/v1/hours.csv": PEOPLE,
+}
 _PEOPLE = {
     "GET /api/v1/people": PEOPLE,
     "GET /api/v1/people/{person}": PEOPLE,
@@ -110,7 +136,7 @@ _PEOPLE = {
     "GET /api/v1/audit": ADMIN,
 }
 
-RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _PEOPLE
+RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _PEOPLE
 
 
 def managed_by(roles: frozenset[Role]) -> frozenset[Role]:
