@@ -8,15 +8,20 @@ import copy
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
-from trivox.platform.hashing import content_hash, sha256_file
+from trivox.platform.hashing import content_hash, sha256_file, sha256_files
 from trivox.platform.records import Failure
-from trivox.policy.backbone import backbone_hash
+from trivox.policy.backbone import backbone_hash, weight_files
+from trivox.policy.hub import loading
+from trivox.policy.modeling import default_dtype
 from trivox.policy.resident import ADAPTER_WEIGHTS, ResidentPolicy
 from trivox.policy.rows import positions_of
 from trivox.reward_models.generative.backends import (
@@ -27,20 +32,39 @@ from trivox.reward_models.generative.backends import (
     failure,
     from_probabilities,
 )
-from trivox.reward_models.generative.encoders import BackboneEncoder, Encoded, Encoder
+from trivox.reward_models.generative.encoders import (
+    BackboneEncoder,
+    ChatEncoder,
+    Encoded,
+    Encoder,
+)
 from trivox.reward_models.generative.questions import View
 from trivox.reward_models.generative.templates import Template
 
 KEPT_PREFIXES = 8
-BATCH = 16
-REASONING_TOKENS = 96
-LEAST_MASS = 0.01
-"""Least probability of all labels together: below it the model answered something else."""
+LABEL_TOKENS = 16
+"""Room that is kept for what stands between the reasoning and the verdict."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """batch: views at once. temperature: of the reasoning; 0 takes the likeliest token. least_mass: probability of
+    all labels together below which the model answered something else."""
+
+    batch: int = 16
+    temperature: float = 0.7
+    reasoning_tokens: int = 96
+    least_mass: float = 0.01
+
+
+DEFAULT = Drawing()
+FORCED = Drawing(least_mass=0.0)
+"""However little of the model's probability the labels have: for measuring what it would choose."""
 
 
 class LocalJudge:
     """model: a causal LM in eval mode. reuse: whether shared prefixes are kept; without, every view computes its
-    whole prompt (to compare with). temperature: of the reasoning; 0 takes the likeliest token.
+    whole prompt (to compare with).
 
     Readings do not depend on the order of the views; on their neighbours only by rounding (below 1e-4 in a
     log-probability in float32).
@@ -51,16 +75,11 @@ class LocalJudge:
         identity: Identity,
         model: PreTrainedModel,
         encoder: Encoder,
-        *,
-        batch: int = BATCH,
+        drawing: Drawing = DEFAULT,
         reuse: bool = True,
-        temperature: float = 0.7,
-        reasoning_tokens: int = REASONING_TOKENS,
-        least_mass: float = LEAST_MASS,
     ) -> None:
         self.identity, self.model, self.encoder = identity, model, encoder
-        self.batch, self.reuse, self.temperature = batch, reuse, temperature
-        self.reasoning_tokens, self.least_mass = reasoning_tokens, least_mass
+        self.drawing, self.reuse = drawing, reuse
         self._prefixes: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
         self._tokens = [0, 0, 0]
 
@@ -92,11 +111,15 @@ class LocalJudge:
             found |= {index: reading for (index, _), reading in zip(rows, read, strict=True)}
         return [found[index] for index in range(len(views))]
 
+    def forget(self) -> None:
+        """Drop the prefixes that are kept."""
+        self._prefixes = OrderedDict()
+
     def _encoded(self, view: View, template: Template, reasons: bool) -> Encoded | Failure:
         encoded = self.encoder.encode(view, template, reasons)
         if isinstance(encoded, Failure):
             return encoded
-        room = self.limit - (self.reasoning_tokens + 16 if reasons else 0)
+        room = self.limit - (self.drawing.reasoning_tokens + LABEL_TOKENS if reasons else 0)
         if len(encoded) > room:
             return failure(
                 JudgeFailure.TOO_LONG,
@@ -109,7 +132,7 @@ class LocalJudge:
         batches: list[list[tuple[int, Encoded]]] = []
         for row in work:
             last = batches[-1] if batches else []
-            if last and len(last) < self.batch and last[0][1].shared == row[1].shared:
+            if last and len(last) < self.drawing.batch and last[0][1].shared == row[1].shared:
                 last.append(row)
             else:
                 batches.append([row])
@@ -137,7 +160,7 @@ class LocalJudge:
         readings = []
         for row, thought in zip(logprobs, thoughts, strict=True):
             probabilities = {label: float(row[index].exp()) for label, index in labels.items()}
-            reading = from_probabilities(template, probabilities, self.least_mass)
+            reading = from_probabilities(template, probabilities, self.drawing.least_mass)
             said = f"{self.encoder.text(thought)}\n" if thought else ""
             readings.append(Reading(reading.belief, said + reading.raw, reading.mass))
         return readings
@@ -147,9 +170,9 @@ class LocalJudge:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         said: list[list[int]] = [[] for _ in seeds]
         running = [True] * len(seeds)
-        for _ in range(self.reasoning_tokens):
+        for _ in range(self.drawing.reasoning_tokens):
             drawn = [
-                _draw(row, self.temperature, generator)
+                _draw(row, self.drawing.temperature, generator)
                 for row, generator in zip(state.logits.float().cpu(), generators, strict=True)
             ]
             running = [
@@ -185,7 +208,10 @@ class LocalJudge:
 
 @contextmanager
 def backbone_judge(
-    folder: Path, adapter: Path | None, *, least_mass: float = LEAST_MASS, reuse: bool = True
+    folder: Path,
+    adapter: Path | None,
+    drawing: Drawing = DEFAULT,
+    reuse: bool = True,
 ) -> Iterator[LocalJudge]:
     """The shared backbone as a judge, with a trained adapter or as it is. Raises as `ResidentPolicy` does."""
     resident = ResidentPolicy(folder)
@@ -193,9 +219,31 @@ def backbone_judge(
         weights = backbone_hash(folder)
         if adapter is not None:
             weights = content_hash([weights, sha256_file(adapter / ADAPTER_WEIGHTS)])
-        identity = Identity(f"backbone:{folder.name}", weights, "trivox-backbone")
-        model, encoder = speaker.engine.model, BackboneEncoder(resident.backbone.tokens)
-        yield LocalJudge(identity, model, encoder, least_mass=least_mass, reuse=reuse)
+        identity = Identity(f"backbone:{folder.name}", weights, "trivox-backbone", asdict(drawing))
+        encoder = BackboneEncoder(resident.backbone.tokens)
+        yield LocalJudge(identity, speaker.engine.model, encoder, drawing, reuse)
+
+
+def language_model_judge(
+    source: str,
+    drawing: Drawing = DEFAULT,
+    reuse: bool = True,
+) -> LocalJudge:
+    """A causal LM of a hub id or a folder, in float32 without a GPU. Raises NotFound, MissingModel,
+    ConfigError."""
+    with loading("judge", source, "give a causal LM with its tokenizer"):
+        disable_progress_bar()
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=default_dtype()).eval()
+    if torch.cuda.is_available():
+        torch.nn.Module.to(model, "cuda")
+    folder = Path(source)
+    weights = sha256_files(weight_files(folder)) if folder.is_dir() else source
+    name = folder.name
+    identity = Identity(f"lm:{name}", weights, f"lm:{name}", asdict(drawing))
+    return LocalJudge(
+        identity, cast(PreTrainedModel, model), ChatEncoder(tokenizer), drawing, reuse
+    )
 
 
 class _Rows:

@@ -24,6 +24,7 @@ from trivox.reward_models.generative.backends import (
     from_probabilities,
     parsed,
 )
+from trivox.reward_models.generative.completions import completion_of
 from trivox.reward_models.generative.messages import messages_of
 from trivox.reward_models.generative.questions import View
 from trivox.reward_models.generative.server_config import ServerConfig
@@ -158,8 +159,6 @@ class ServerJudge:
     def _answered(
         self, name: str, content: bytes, template: Template, reasons: bool
     ) -> tuple[Reading | Failure, float | None]:
-        from trivox.reward_models.generative.completions import completion_of
-
         completion = completion_of(content)
         if isinstance(completion, str):
             why = f"{name}: {completion}: {self._clean(content.decode('utf-8', 'replace'))}"

@@ -11,7 +11,7 @@ from tests.policy.conftest import write_backbone
 from tests.policy.tiny_models import lm_folder
 from trivox.reward_models.generative.backends import Identity
 from trivox.reward_models.generative.encoders import ChatEncoder
-from trivox.reward_models.generative.local import LocalJudge
+from trivox.reward_models.generative.local import FORCED, LocalJudge
 
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
@@ -41,7 +41,7 @@ def chat(chat_folder: Path) -> tuple[Any, Any]:
 @pytest.fixture
 def chat_judge(chat: tuple[Any, Any]) -> LocalJudge:
     identity = Identity("tiny", "0" * 64, "tiny")
-    return LocalJudge(identity, chat[0], ChatEncoder(chat[1]), least_mass=0.0)
+    return LocalJudge(identity, chat[0], ChatEncoder(chat[1]), FORCED)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A judge in this process: prefix reuse, batches and padding change nothing; control tokens cannot be forged."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from trivox.reward_models.generative.backends import Identity, JudgeFailure, Rea
 from trivox.reward_models.generative.encoders import BackboneEncoder, ChatEncoder, Encoded
 from trivox.reward_models.generative.injections import INJECTIONS
 from trivox.reward_models.generative.judge import GenerativeJudge, JudgeSettings
-from trivox.reward_models.generative.local import LocalJudge
+from trivox.reward_models.generative.local import FORCED, LocalJudge
 from trivox.reward_models.generative.questions import Reply, View, views_of
 from trivox.reward_models.generative.templates import load_template
 from trivox.reward_models.generative.verdicts import OUTCOMES, mirrored
@@ -54,14 +55,14 @@ def test_reusing_the_shared_prefix_changes_no_verdict(
     chat_judge: LocalJudge, reasons: bool
 ) -> None:
     asked = views(rubric=rubric(clear=0.6, kind=0.4))
-    chat_judge.reasoning_tokens = 6
+    chat_judge.drawing = replace(FORCED, reasoning_tokens=6)
     with_reuse = beliefs(chat_judge.read(asked, SCALE, reasons))
     chat_judge.reuse = False
     assert np.allclose(with_reuse, beliefs(chat_judge.read(asked, SCALE, reasons)), atol=EPSILON)
 
 
 def test_the_prefix_is_computed_once_and_stays_as_it_is(chat_judge: LocalJudge) -> None:
-    chat_judge.batch = 2
+    chat_judge.drawing = replace(FORCED, batch=2)
     chat_judge.read(views(), SCALE, False)
     ((ids, cache),) = chat_judge._prefixes.items()
     assert isinstance(cache, DynamicCache) and cache.get_seq_length() == len(ids)
@@ -82,7 +83,7 @@ def test_order_changes_nothing_and_neighbours_only_rounding(chat_judge: LocalJud
 def test_the_local_judge_negates_swapped_questions_exactly(
     chat_judge: LocalJudge, reasons: bool
 ) -> None:
-    chat_judge.reasoning_tokens = 4
+    chat_judge.drawing = replace(FORCED, reasoning_tokens=4)
     settings = JudgeSettings(reasons=reasons, votes=2 if reasons else 1)
     judge = GenerativeJudge(chat_judge, SCALE, settings)
     asked = [question(a, b) for a, b in zip(TEXTS, TEXTS[1:], strict=False)]
@@ -92,7 +93,7 @@ def test_the_local_judge_negates_swapped_questions_exactly(
 
 
 def test_votes_are_drawn_apart_and_repeatable(chat_judge: LocalJudge) -> None:
-    chat_judge.reasoning_tokens = 8
+    chat_judge.drawing = replace(FORCED, reasoning_tokens=8)
     asked = views_of(question(), 3, 0)
     raws = [
         [one.raw for one in chat_judge.read(asked, SCALE, True) if isinstance(one, Reading)]
@@ -119,8 +120,6 @@ def test_no_reply_becomes_a_control_token(chat_judge: LocalJudge, words: str) ->
 
 
 def test_a_reply_without_text_or_too_long_is_a_failure_of_its_own(chat_judge: LocalJudge) -> None:
-    from dataclasses import replace
-
     asked = [question(), question(first="lamp " * 3000), replace(question(), second=Reply("r2"))]
     found = chat_judge.read([views_of(one, 1, 0)[0] for one in asked], SCALE, False)
     assert isinstance(found[0], Reading)
@@ -138,7 +137,7 @@ def backbone_reader(folder: Any, reuse: bool = True) -> LocalJudge:
     backbone = Backbone.load(folder)
     encoder = BackboneEncoder(backbone.tokens)
     identity = Identity("b", "0", "b")
-    return LocalJudge(identity, backbone.lm, encoder, reuse=reuse, least_mass=0.0)
+    return LocalJudge(identity, backbone.lm, encoder, FORCED, reuse)
 
 
 def test_the_backbone_judges_text_and_audio_tokens(judging_backbone: Any) -> None:
@@ -146,8 +145,6 @@ def test_the_backbone_judges_text_and_audio_tokens(judging_backbone: Any) -> Non
     template, rng = load_template("backbone@1"), np.random.default_rng(0)
     codes = [rng.integers(0, 16, (n, 2)).astype(np.int32) for n in (3, 5)]
     asked = question("x", "y")
-    from dataclasses import replace
-
     spoken = replace(asked, first=Reply("r1", None, codes[0]), second=Reply("r2", "ok", codes[1]))
     judge = backbone_reader(judging_backbone)
     found = judge.read(views_of(spoken, 1, 0), template, False)
@@ -173,5 +170,5 @@ def test_a_model_without_a_chat_template_is_asked_in_plain_text(chat_folder: Any
     tokenizer = AutoTokenizer.from_pretrained(chat_folder)
     tokenizer.chat_template = None
     model = AutoModelForCausalLM.from_pretrained(chat_folder).eval()
-    judge = LocalJudge(Identity("t", "0", "t"), model, ChatEncoder(tokenizer), least_mass=0.0)
+    judge = LocalJudge(Identity("t", "0", "t"), model, ChatEncoder(tokenizer), FORCED)
     assert len(beliefs(judge.read(views(), SCALE, False))) == 8
