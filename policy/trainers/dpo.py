@@ -1,11 +1,12 @@
 """Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from datasets import Dataset
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PrinterCallback, set_seed
@@ -25,6 +26,9 @@ from trivox.policy.trainers.common import (
     started,
     step_callback,
 )
+from trivox.policy.trainers.dpo_loss import PreferenceLoss
+from trivox.policy.trainers.dpo_trainer import PairCollator, trainer_class
+from trivox.policy.trainers.reference import reference_key, stored_reference
 
 
 class DPOSettings(BaseModel):
@@ -34,6 +38,12 @@ class DPOSettings(BaseModel):
 
     beta: float = Field(0.1, gt=0)
     """Strength of the pull to the reference: equation 7 of the paper."""
+    loss: PreferenceLoss = "sigmoid"
+    """sigmoid, sigmoid_norm (by the token, against length bias) or ipo."""
+    margin_scale: float = Field(0.0, ge=0)
+    """Times a pair's margin (1 to 3): by how much the policy has to prefer the chosen one (DPO with an offset)."""
+    confidence_weights: bool = False
+    """Whether a pair counts as much as its label is sure of."""
     sft_weight: float = Field(1.0, ge=0)
     """Weight of the negative log-likelihood of the chosen answer beside the preference loss; 0 leaves it out."""
     learning_rate: float = Field(1e-4, gt=0)
@@ -52,11 +62,18 @@ class DPOSettings(BaseModel):
 
 @dataclass(frozen=True)
 class TokenPair:
-    """A preference in tokens: prompt ids, and the ids of both completions with their end tokens."""
+    """A preference in tokens: prompt ids, and the ids of both completions with their end tokens.
+
+    margin: how much better the chosen one is, 1 to 3, 0 where nobody said; weight: how sure the label is, above 0;
+    audio: float32 [T, F] encoder features of the clips of the prompt.
+    """
 
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
+    margin: float = 0.0
+    weight: float = 1.0
+    audio: tuple[npt.NDArray[np.float32], ...] = ()
 
 
 def train_dpo(
@@ -68,10 +85,12 @@ def train_dpo(
     start: Path | None = None,
     carried_ids: Sequence[int] = (),
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    reference_cache: Path | None = None,
 ) -> TrainedAdapter:
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
     adapter off, or a frozen copy of the adapter `start`, which is then trained further. No loss covers
-    carried_ids, which completions hold without the policy having chosen them.
+    carried_ids, which completions hold without the policy having chosen them. reference_cache: a folder in which
+    the reference's log-probabilities are kept by the hash of its weights and of the pairs, for runs that ask again.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
     Raises ConfigError for no pairs, for a pair of identical completions or for a start of another backbone,
@@ -84,6 +103,19 @@ def train_dpo(
     set_seed(seed)
     with without_renaming_notices():
         trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
+        if reference_cache is not None:
+            key = reference_key(
+                backbone_hash(backbone_folder),
+                None if start is None else sha256_file(start / ADAPTER_WEIGHTS),
+                pairs,
+                carried_ids,
+            )
+            trainer.data_collator = replace(
+                trainer.data_collator,
+                reference=stored_reference(
+                    trainer, reference_cache, key, len(pairs), settings.batch_size
+                ),
+            )
         result = trainer.train()
     check_finite("DPO", result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
@@ -101,6 +133,11 @@ def _check(pairs: Sequence[TokenPair]) -> None:
     for index, pair in enumerate(pairs):
         if pair.chosen == pair.rejected:
             raise ConfigError(f"DPO: pair {index} has the same tokens as chosen and as rejected")
+        if not (pair.weight > 0 and pair.margin >= 0):
+            raise ConfigError(
+                f"DPO: pair {index} has weight {pair.weight} and margin {pair.margin}: weights are above 0, "
+                "margins 0 or more"
+            )
 
 
 def _trainer(
@@ -116,67 +153,31 @@ def _trainer(
     from transformers import AutoTokenizer
     from trl import DPOConfig
 
-    losses = {"sigmoid": 1.0} | ({"sft": settings.sft_weight} if settings.sft_weight else {})
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)
     arguments = DPOConfig(
         **quiet_arguments(folder, seed),
         beta=settings.beta,
-        loss_type=list(losses),
-        loss_weights=list(losses.values()),
         learning_rate=settings.learning_rate,
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         warmup_steps=int(settings.warmup_share * steps),
         max_length=None,
+        remove_unused_columns=False,
         save_strategy="no",
         activation_checkpointing=False,
     )
-    trainer = _pretokenised_trainer()(
+    weighed = [pair if settings.confidence_weights else replace(pair, weight=1.0) for pair in pairs]
+    trainer = trainer_class()(
         model=started(backbone.lm, start),
         args=arguments,
-        data_collator=_collator(backbone.tokens.pad, carried_ids),
-        train_dataset=_rows(pairs),
+        data_collator=PairCollator(weighed, backbone.tokens.pad, tuple(carried_ids)),
+        train_dataset=Dataset.from_dict({"pair": list(range(len(pairs)))}),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
         peft_config=None
         if start
         else lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha),
         callbacks=[step_callback(on_step)],
     )
+    trainer.dpo = settings
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer
-
-
-def _collator(pad: int, carried_ids: Sequence[int]) -> Any:
-    """TRL's own batches, with the carried ids taken out of the completion mask."""
-    from trl.trainer.dpo_trainer import DataCollatorForPreference
-
-    carried = torch.tensor(carried_ids, dtype=torch.long)
-
-    class ChosenTokensCollator(DataCollatorForPreference):
-        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-            batch: dict[str, Any] = super().torch_call(examples)
-            batch["completion_mask"] *= ~torch.isin(batch["input_ids"], carried)
-            return batch
-
-    return ChosenTokensCollator(pad_token_id=pad)
-
-
-def _pretokenised_trainer() -> type:
-    """trl.DPOTrainer for rows that are tokens already: TRL's own preparation knows only strings."""
-    from trl import DPOTrainer
-
-    class PretokenisedDPOTrainer(DPOTrainer):
-        def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
-            return dataset
-
-    return PretokenisedDPOTrainer
-
-
-def _rows(pairs: Sequence[TokenPair]) -> Dataset:
-    return Dataset.from_dict(
-        {
-            "prompt_ids": [pair.prompt for pair in pairs],
-            "chosen_ids": [pair.chosen for pair in pairs],
-            "rejected_ids": [pair.rejected for pair in pairs],
-        }
-    )

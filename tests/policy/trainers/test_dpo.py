@@ -3,19 +3,24 @@
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
+from tests.policy.conftest import write_hearing_backbone
 from trivox.platform.errors import ConfigError, NotFound, WorkError
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
+from trivox.policy.branches.asr import asr_completion, asr_prompt
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE
 from trivox.policy.trainers import dpo
 from trivox.policy.trainers.dpo import DPOSettings, TokenPair, TrainedAdapter, train_dpo
+from trivox.policy.trainers.dpo_loss import preference_loss
 from trivox.policy.vocabulary import TokenMap
 
 
@@ -332,3 +337,123 @@ def test_no_loss_covers_what_a_completion_carries(backbone_folder: Path, tmp_pat
         [0, 0, 0, 0, 0, 1, 1, 0, 1],
         [0, 0, 0, 0, 0, 1, 1, 0, 0],
     ]
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "sigmoid_norm", "ipo"])
+@pytest.mark.parametrize("sft", [0.0, 0.7])
+def test_the_loss_is_trls(
+    kind: Any, sft: float, backbone_folder: Path, pairs: list[TokenPair], tmp_path: Path
+) -> None:
+    """The same batch through TRL's own `_compute_loss`, which knows neither margins nor weights."""
+    from trl import DPOTrainer
+
+    settings = DPOSettings(loss=kind, sft_weight=sft)
+    trainer = trainer_of(backbone_folder, pairs, settings, None, tmp_path)
+    disturb(trainer.model)
+    trainer.model.train()
+    trainer.loss_types, trainer.loss_weights = [kind, "sft"], [1.0, sft]
+    batch = one_batch(trainer)
+    theirs = {k: v for k, v in batch.items() if k not in ("margins", "weights")}
+    with without_renaming_notices():
+        mine = trainer._compute_loss(trainer.model, batch, False)
+        wanted = DPOTrainer._compute_loss(trainer, trainer.model, theirs, False)
+    assert mine.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_preference_losses_by_hand() -> None:
+    """beta 0.5. Pair one: 4 over 2 tokens against 0 over 4; pair two: 0 over 2 against 2 over 1.
+
+    sigmoid: beta times the margins is 2 and -1; -ln sigmoid is 0.126928 and 1.313262, mean 0.720095. With weights
+    3 and 1 (3 * 0.126928 + 1.313262) / 4 = 0.423511; with an offset of 1 on the first, sigmoid(1): 0.313262, mean
+    0.813262. By the token margins are 2 and -2: sigmoid_norm 0.313262 and 1.313262, mean 0.813262; ipo (2 - 1)^2
+    and (-2 - 1)^2, mean 5.
+    """
+    chosen, rejected = torch.tensor([4.0, 0.0]), torch.tensor([0.0, 2.0])
+    lengths = torch.tensor([2, 2]), torch.tensor([4, 1])
+    none, even = torch.zeros(2), torch.ones(2)
+
+    def loss(kind: Any, offsets: torch.Tensor = none, weights: torch.Tensor = even) -> float:
+        return preference_loss(chosen, rejected, lengths, kind, 0.5, offsets, weights).item()
+
+    assert loss("sigmoid") == pytest.approx(0.720095, abs=1e-6)
+    assert loss("sigmoid", weights=torch.tensor([3.0, 1.0])) == pytest.approx(0.423511, abs=1e-6)
+    assert loss("sigmoid", torch.tensor([1.0, 0.0])) == pytest.approx(0.813262, abs=1e-6)
+    assert loss("sigmoid_norm") == pytest.approx(0.813262, abs=1e-6)
+    assert loss("ipo") == pytest.approx(5.0)
+
+
+def test_margins_and_confidence_reach_the_loss(
+    backbone_folder: Path, pairs: list[TokenPair], tmp_path: Path
+) -> None:
+    """At the start every margin of the policy is 0: an offset of 0.5 * 2 makes the loss -ln sigmoid(-1) = 1.313262
+    for the pair that has it. Weights count when they are asked for."""
+    marked = [
+        replace(pair, margin=2.0 * (i == 0), weight=3.0 if i == 0 else 1.0)
+        for i, pair in enumerate(pairs)
+    ]
+    ln2, worse, n = math.log(2), 1.313262, len(pairs)
+    for weighed, wanted in (
+        (False, (worse + (n - 1) * ln2) / n),
+        (True, (3 * worse + (n - 1) * ln2) / (n + 2)),
+    ):
+        settings = DPOSettings(margin_scale=0.5, confidence_weights=weighed, sft_weight=0.0)
+        trainer = trainer_of(backbone_folder, marked, settings, None, tmp_path / str(weighed))
+        loss, _ = loss_and_metrics(trainer)
+        assert loss.item() == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(ConfigError, match="pair 0 has weight 0"):
+        train_dpo(backbone_folder, [replace(pairs[0], weight=0.0)], DPOSettings(), tmp_path, 0)
+
+
+def test_pairs_about_what_was_heard(tmp_path: Path) -> None:
+    """asr: both completions of a pair hear its own clip; another clip gives another loss."""
+    folder = write_hearing_backbone(tmp_path / "hearing")
+    backbone = Backbone.load(folder)
+    tokens = backbone.tokens
+
+    def pair(pitch: float) -> TokenPair:
+        wave = np.sin(np.arange(6400) * pitch).astype(np.float32)
+        features = backbone.features(wave)
+        prompt = asr_prompt(tokens, backbone.embeddings(features))
+        chosen, rejected = (asr_completion(tokens, text) for text in ("ab", "b a b"))
+        return TokenPair(prompt, chosen, rejected, audio=(features,))
+
+    def first_chosen(*given: TokenPair) -> float:
+        trainer = trainer_of(folder, list(given), DPOSettings(), None, tmp_path / "look")
+        return loss_and_metrics(trainer)[1]["logps/chosen"]
+
+    low, high = pair(0.1), pair(0.4)
+    alone = [first_chosen(low), first_chosen(high)]
+    assert alone[0] != pytest.approx(alone[1], abs=1e-3)
+    assert first_chosen(low, high) == pytest.approx(sum(alone) / 2, abs=1e-4)
+    trained = train_dpo(folder, [low, high], DPOSettings(epochs=4, batch_size=2), tmp_path / "a", 0)
+    assert trained.metrics[-1]["rewards/margins"] > 0
+
+
+def test_the_reference_may_be_kept(
+    backbone_folder: Path,
+    pairs: list[TokenPair],
+    settings: DPOSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One file for one reference and set of pairs; read again, not computed again; the training is the same but for
+    rounding; a damaged file is named."""
+    cache = tmp_path / "reference"
+
+    def trained(name: str, given: list[TokenPair], kept: Path | None = cache) -> TrainedAdapter:
+        return train_dpo(
+            backbone_folder, given, settings, tmp_path / name, seed=1, reference_cache=kept
+        )
+
+    plain, first = trained("plain", pairs, None), trained("first", pairs)
+    for one, other in zip(plain.metrics, first.metrics, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
+    (file,) = cache.iterdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("trivox.policy.trainers.reference._computed", None)
+        assert trained("again", pairs).weights_hash == first.weights_hash
+    trained("fewer", pairs[:-1])
+    assert len(list(cache.iterdir())) == 2
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(ConfigError, match=r"cannot be read .* delete it"):
+        trained("damaged", pairs)
