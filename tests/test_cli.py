@@ -111,9 +111,14 @@ ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 ELSEWHERE |= {("policy", "train")}  # tests/pipelines/training
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
+ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
 ELSEWHERE |= {("bench",)}  # tests/bench
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
+ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit")}
+ELSEWHERE |= {("people", "token", "make"), ("people", "token", "list")}  # tests/test_cli_people.py
 ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
+# tests/test_cli_reward.py
+ELSEWHERE |= {("reward", verb) for verb in ("list", "check", "score", "battery", "report")}
 
 
 def test_every_command_with_json_is_tried() -> None:

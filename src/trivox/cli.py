@@ -14,12 +14,16 @@ from trivox.commands import (
     data,
     demo,
     nano,
+    people,
     personas,
     policies,
     realtime,
+    reward,
     rounds,
     samples,
+    serve,
     speech,
+    talk,
 )
 from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
@@ -40,11 +44,15 @@ app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)
 app.command("report")(rounds.report)
 app.add_typer(policies.app, name="policy")
+app.add_typer(people.app, name="people")
 app.add_typer(personas.app, name="persona")
+app.add_typer(reward.app, name="reward")
 app.add_typer(samples.app, name="sample")
 app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
 app.add_typer(realtime.app, name="realtime")
+app.command("talk")(talk.talk)
+app.command("serve")(serve.serve)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
 
