@@ -1,0 +1,167 @@
+"""Annotators at work in a real Chromium, by keyboard alone, against the real app and real sound."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.keys import Keys
+
+from tests.annotation.web.sites import Site, trained_site
+from tests.e2e.browser import chromium, complaints, press, sees, shoot, tab_to, until
+from trivox.annotation.web.checks import GAP_S, RATE, ROUNDS, TONE_S
+from trivox.annotation.web.serving import ServedApp, listen
+from trivox.platform.records import (
+    Judgement,
+    LeaseStatus,
+    Person,
+    Purpose,
+    Task,
+    TaskLease,
+)
+from trivox.platform.store import Workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+PASSWORD = "a sentence that is mine"
+WORKING = "document.querySelector('#task .clip canvas')"
+HEARD = "document.querySelectorAll('.clip.heard').length === arguments[0]"
+OPEN = "!document.querySelector('fieldset.answers').disabled"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace.create(tmp_path / "workspace") as made:
+        yield made
+
+
+@pytest.fixture
+def chrome(tmp_path: Path) -> Iterator[Chrome]:
+    with chromium(tmp_path / "chrome") as driver:
+        yield driver
+
+
+def join(chrome: Chrome, served: ServedApp, link: str) -> None:
+    """From the invitation to the start page."""
+    chrome.get(served.address + link)
+    sees(chrome, "Welcome to Trivox")
+    shoot(chrome, "invite")
+    press(chrome, "ann" + Keys.TAB)
+    press(chrome, Keys.TAB)
+    press(chrome, PASSWORD + Keys.ENTER)
+    sees(chrome, "What is waiting")
+
+
+def enter_campaign(chrome: Chrome) -> None:
+    shoot(chrome, "home")
+    tab_to(chrome, "Read the guideline")
+    press(chrome, Keys.ENTER)
+    sees(chrome, "What to listen for")
+    shoot(chrome, "guideline")
+    press(chrome, Keys.ENTER)
+
+
+def quietest(site: Site, round_: int) -> int:
+    """What ears with headphones on find: each channel alone."""
+    (name,) = site.house.checks._open
+    person = site.house.checks._open[name].person
+    sound = site.house.checks.sound(person, name, round_)
+    step = round((TONE_S + GAP_S) * RATE)
+    return int(np.argmin([np.abs(sound[place * step :][:step]).max() for place in range(3)]))
+
+
+def pass_the_check(chrome: Chrome, site: Site) -> None:
+    sees(chrome, "Headphones and volume")
+    press(chrome, " ")
+    until(chrome, "!document.getElementById('volume-done').disabled")
+    shoot(chrome, "volume")
+    press(chrome, Keys.ENTER)
+    until(chrome, "!document.getElementById('phones').hidden")
+    press(chrome, " ")
+    for round_ in range(ROUNDS):
+        text = f"Round {round_ + 1} of {ROUNDS}"
+        sees(chrome, text)
+        until(chrome, "!document.querySelector('[data-tone]').disabled", seconds=30)
+        shoot(chrome, "headphones") if round_ == 0 else None
+        press(chrome, str(quietest(site, round_) + 1))
+    sees(chrome, "Headphones and volume are fine")
+    press(chrome, Keys.ENTER)
+
+
+def listen_to_both(chrome: Chrome) -> None:
+    until(chrome, WORKING)
+    press(chrome, "a")
+    until(chrome, HEARD, 1)
+    assert not chrome.execute_script(f"return {OPEN}")
+    press(chrome, "b")
+    until(chrome, HEARD, 2)
+    until(chrome, OPEN)
+
+
+def open_lease(site: Site, person: Person) -> TaskLease:
+    (held,) = site.workspace.records.find(TaskLease, person=person.id, status=LeaseStatus.OPEN)
+    return held
+
+
+def the_person(site: Site) -> Person:
+    (person,) = site.workspace.records.find(Person, subject="ann")
+    return person
+
+
+def test_from_invite_to_ten_judged_pairs_by_keyboard_alone(
+    chrome: Chrome, workspace: Workspace
+) -> None:
+    site = trained_site(workspace, 10)
+    with ServedApp(site.app, listen()) as served:
+        join(chrome, served, site.invite())
+        enter_campaign(chrome)
+        pass_the_check(chrome, site)
+        person = the_person(site)
+        assert person.device_checked_at is not None
+        for _ in range(2):
+            train(chrome, site, person)
+        for number in range(10):
+            sees(chrome, f"{number} done, {10 - number} to go")
+            listen_to_both(chrome)
+            if number == 0:
+                shoot(chrome, "compare")
+            press(chrome, str(number % 9 + 1))
+            press(chrome, Keys.ENTER)
+        sees(chrome, "All done here")
+        shoot(chrome, "done")
+        assert complaints(chrome) == []
+
+    mine = workspace.records.find(Judgement, judge=f"human:{person.id}")
+    assert [one.purpose for one in mine] == [Purpose.TRAINING] * 2 + [Purpose.JUDGE] * 10
+    judged = mine[2:]
+    assert len({one.task for one in judged}) == 10
+    for number, one in enumerate(judged):
+        assert answer_as_shown(workspace, one) == [3, 2, 1, -1, -2, -3, *TIES][number % 9]
+        assert all(seconds >= 0.95 for seconds in one.heard_s.values())
+        assert one.gains_db and one.ui_version == "web@1" and one.guideline_version == 1
+
+
+TIES = ["both_good", "both_bad", "cannot_tell"]
+
+
+def answer_as_shown(workspace: Workspace, judgement: Judgement) -> Any:
+    """The answer turned to the order in which the page had the clips."""
+    if judgement.answer.tie is not None:
+        return judgement.answer.tie.value
+    task = workspace.records.get(Task, judgement.task)
+    strength = judgement.answer.comparison or 0
+    return strength if judgement.presentation == task.items else -strength
+
+
+def train(chrome: Chrome, site: Site, person: Person) -> None:
+    sees(chrome, "Practice")
+    listen_to_both(chrome)
+    held = open_lease(site, person)
+    first_shown_first = held.presentation == site.workspace.records.get(Task, held.task).items
+    press(chrome, "2" if first_shown_first else "5")
+    press(chrome, Keys.ENTER)
+    sees(chrome, "As expected")
+    sees(chrome, "The other one swallows a word.")
+    shoot(chrome, "feedback")
+    press(chrome, Keys.ENTER)
