@@ -90,7 +90,7 @@ def train_dpo(
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
     adapter off, or a frozen copy of the adapter `start`, which is then trained further. No loss covers
     carried_ids, which completions hold without the policy having chosen them. reference_cache: a folder in which
-    the reference's log-probabilities are kept by the hash of its weights and of the pairs, for runs that ask again.
+    the reference's log-probabilities are kept, by the hash of its weights and of the pairs.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
     Raises ConfigError for no pairs, for a pair of identical completions or for a start of another backbone,

@@ -88,7 +88,8 @@ def trainer_class() -> type:
 
         def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
             known = {k: v for k, v in inputs.items() if k not in ("margins", "weights")}
-            return super().compute_ref_log_probs(model, known)
+            found: Any = super().compute_ref_log_probs(model, known)  # type: ignore[no-untyped-call]  # of trl
+            return found
 
         def _forward(self, model: Any, inputs: dict[str, Any]) -> Any:
             """Outputs, sums of log-probabilities of both sides [B], and the mean over tokens of the chosen."""
@@ -102,10 +103,11 @@ def trainer_class() -> type:
             """Stored, or of the model as it started: the adapter off, or its frozen copy."""
             if "ref_chosen_logps" in inputs:
                 return inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
-            unwrapped = self.accelerator.unwrap_model(self.model)
+            model: Any = self.model
+            unwrapped = self.accelerator.unwrap_model(model)
             name = "ref" if "ref" in unwrapped.peft_config else None
             with torch.no_grad(), use_adapter(unwrapped, adapter_name=name):
-                outputs = self.model(**_for_the_model(inputs), fused_lm_head=True)
+                outputs = model(**_for_the_model(inputs), fused_lm_head=True)
             width = inputs["completion_mask"].shape[1] - 1
             return outputs.log_probs[:, -width:].sum(1).chunk(2)
 

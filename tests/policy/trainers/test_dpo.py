@@ -436,8 +436,8 @@ def test_the_reference_may_be_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One file for one reference and set of pairs; read again, not computed again; the training is the same but for
-    rounding; a damaged file is named."""
+    """One file for one reference and set of pairs; read again, not computed again; the training is the same but
+    for rounding; a damaged file is named."""
     cache = tmp_path / "reference"
 
     def trained(name: str, given: list[TokenPair], kept: Path | None = cache) -> TrainedAdapter:
