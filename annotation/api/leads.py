@@ -1,7 +1,7 @@
 """What leads do by API, and their pages with it: campaigns, guidelines, reviews, pauses, questions, hours."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
@@ -43,7 +43,9 @@ from trivox.platform.store import Workspace
 from trivox.platform.store.schema import table_of
 
 router = APIRouter(tags=["campaigns"], responses=ANSWERS)
-WAV = {200: {"content": {"audio/wav": {}}, "description": "the whole clip"}}
+WAV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"audio/wav": {}}, "description": "the whole clip"}
+}
 Size = Annotated[int, Query(ge=1, le=200)]
 Seed = Annotated[int, Query(ge=0, le=2**53)]
 
