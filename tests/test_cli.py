@@ -111,7 +111,6 @@ ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 ELSEWHERE |= {("policy", "train")}  # tests/pipelines/training
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
-ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
 ELSEWHERE |= {("bench",)}  # tests/bench
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit")}

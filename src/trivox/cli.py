@@ -21,9 +21,7 @@ from trivox.commands import (
     reward,
     rounds,
     samples,
-    serve,
     speech,
-    talk,
 )
 from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
@@ -51,8 +49,6 @@ app.add_typer(samples.app, name="sample")
 app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
 app.add_typer(realtime.app, name="realtime")
-app.command("talk")(talk.talk)
-app.command("serve")(serve.serve)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
 
