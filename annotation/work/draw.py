@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from trivox.annotation.work.gates import languages_for
-from trivox.platform.records import Campaign, LeaseStatus, Person, TaskLease, TaskState
+from trivox.platform.records import Campaign, Control, LeaseStatus, Person, TaskLease, TaskState
 from trivox.platform.store import Workspace
 from trivox.platform.store.schema import table_of
 
@@ -72,11 +72,11 @@ def _by_use(campaign: Campaign) -> list[sa.ColumnElement[object]]:
 
 
 def _open_to(person: Person, campaign: Campaign) -> sa.ColumnElement[bool]:
-    states = table_of(TaskState)
+    states, controls = table_of(TaskState), table_of(Control)
     return sa.and_(
         states.c.campaign == campaign.id,
         states.c.taken < states.c.wanted,
-        states.c.control.is_(None),
+        ~sa.exists().where(controls.c.task == states.c.id),
         states.c.closed.is_(False),
         states.c.language.in_(languages_for(person, campaign)),
         _unseen(person),

@@ -1,0 +1,310 @@
+"""A campaign in figures: how far it is, how far judges agree, who judges how well, which policy is preferred.
+
+Only people's judgements that stand count; what simulated judges said is counted apart and enters no statistic.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from trivox.annotation.aggregation import Agreed, agreement_classes, standing
+from trivox.annotation.aggregation.votes import Vote, vote_of
+from trivox.annotation.work.quality import Flag, flags, history_of, side_p
+from trivox.platform.records import (
+    Campaign,
+    JudgeKind,
+    Judgement,
+    Purpose,
+    Rollout,
+    Task,
+    TaskKind,
+    TaskState,
+    Voided,
+)
+from trivox.platform.statistics.agreement import (
+    Agreement,
+    fleiss_kappa,
+    icc2k,
+    krippendorff_alpha,
+    split_half,
+)
+from trivox.platform.statistics.bradley_terry import Bout, BradleyTerry, bradley_terry
+from trivox.platform.statistics.dawid_skene import Reliability, dawid_skene
+from trivox.platform.statistics.intervals import Interval, wilson
+from trivox.platform.statistics.winning import TiePolicy, WinRates, win_rates
+from trivox.platform.store import Workspace
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a campaign is. judgements: kind of judge -> how many stand; abstentions among people's."""
+
+    campaign: str
+    name: str
+    state: str
+    tasks: int
+    finished: int
+    wanted: int
+    answered: int
+    waiting_for_expert: int
+    judgements: dict[str, int]
+    abstentions: int
+
+
+@dataclass(frozen=True)
+class QuestionFigures:
+    """Agreement on one question, scale by scale. ceiling: what a perfect predictor of other judges would reach."""
+
+    question: str
+    scale: str
+    alpha: Agreement
+    kappa: Agreement | None
+    icc: Agreement | None
+    ceiling: Agreement
+
+
+@dataclass(frozen=True)
+class SideBias:
+    """How often what was shown first won, over all people; p: exact binomial, two-sided."""
+
+    first: int
+    decided: int
+    interval: Interval
+    p: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """reliability: judge -> share of answers probably right. leaderboard: of producers, by lower bound."""
+
+    status: Status
+    agreement: tuple[QuestionFigures, ...]
+    classes: dict[str, int]
+    reliability: dict[str, Reliability]
+    flags: dict[str, tuple[Flag, ...]]
+    leaderboard: BradleyTerry | None
+    win_rates: dict[str, dict[str, WinRates]]
+    side: SideBias
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What statistics are made of: a campaign's tasks, without controls, and people's judgements of them."""
+
+    tasks: dict[str, Task]
+    judgements: list[Judgement]
+
+    @property
+    def comparisons(self) -> list[Task]:
+        return [
+            task
+            for task in self.tasks.values()
+            if task.kind is TaskKind.COMPARE and len(task.items) == 2
+        ]
+
+
+def every_judgement(workspace: Workspace, campaign: Campaign) -> list[Judgement]:
+    """All judgements of a campaign's tasks, of every kind and purpose."""
+    tasks = {task.id for task in workspace.records.find(Task, campaign=campaign.id)}
+    every = workspace.records.find(Judgement, project=campaign.project)
+    return [one for one in every if one.task in tasks]
+
+
+def voided(workspace: Workspace, campaign: Campaign) -> set[str]:
+    return {one.judgement for one in workspace.records.find(Voided, project=campaign.project)}
+
+
+def counted(workspace: Workspace, campaign: Campaign) -> Counted:
+    tasks = {task.id: task for task in workspace.records.find(Task, campaign=campaign.id)}
+    judged = standing(every_judgement(workspace, campaign), voided(workspace, campaign))
+    people = [
+        one for one in judged if one.judge_kind is JudgeKind.HUMAN and one.purpose is Purpose.JUDGE
+    ]
+    return Counted(tasks, people)
+
+
+def status(workspace: Workspace, campaign: Campaign) -> Status:
+    """How far it is; tasks that nobody was asked yet have no state and are counted as unfinished."""
+    states = [
+        one for one in workspace.records.find(TaskState, campaign=campaign.id) if not one.control
+    ]
+    known = {one.id for one in states}
+    tasks = workspace.records.find(Task, campaign=campaign.id)
+    new = [task for task in tasks if task.id not in known]
+    judged = standing(every_judgement(workspace, campaign), voided(workspace, campaign))
+    people = [one for one in judged if one.judge_kind is JudgeKind.HUMAN]
+    return Status(
+        campaign=campaign.id,
+        name=campaign.name,
+        state=campaign.status.value,
+        tasks=len(tasks),
+        finished=sum(one.closed or one.answered >= one.wanted for one in states),
+        wanted=sum(one.wanted for one in states) + sum(task.overlap for task in new),
+        answered=len([one for one in people if one.purpose is Purpose.JUDGE]),
+        waiting_for_expert=sum(one.expert for one in states),
+        judgements=dict(Counter(one.judge_kind.value for one in judged)),
+        abstentions=sum(one.answer.abstention is not None for one in people),
+    )
+
+
+def report(workspace: Workspace, campaign: Campaign, seed: int = 0) -> Report:
+    """All of it; takes seconds for thousands of judgements, most of them for intervals."""
+    given = counted(workspace, campaign)
+    classes = agreement_classes(given.comparisons, given.judgements)
+    judges = sorted({one.judge for one in given.judgements})
+    bouts = bouts_of(workspace, given)
+    return Report(
+        status=status(workspace, campaign),
+        agreement=tuple(_agreement(given, seed)),
+        classes={kind.value: list(classes.values()).count(kind) for kind in Agreed},
+        reliability=reliability(given),
+        flags={
+            judge: tuple(found) for judge in judges if (found := _flags(workspace, judge, campaign))
+        },
+        leaderboard=bradley_terry(bouts) if bouts else None,
+        win_rates=_rates(bouts, seed),
+        side=_side(given),
+    )
+
+
+def _flags(workspace: Workspace, judge: str, campaign: Campaign) -> list[Flag]:
+    person = judge.removeprefix("human:")
+    return flags(history_of(workspace, person, campaign.id), campaign.plan)
+
+
+def reliability(given: Counted) -> dict[str, Reliability]:
+    """By Dawid and Skene over first, second and tie."""
+    votes = [
+        (task.id, one.judge, vote.side + 1) for task, one, vote in _votes(given) if vote is not None
+    ]
+    if not votes:
+        return {}
+    return {str(judge): one for judge, one in dawid_skene(votes, 3).reliability.items()}
+
+
+def _votes(given: Counted) -> Iterator[tuple[Task, Judgement, Vote | None]]:
+    compared = {task.id: task for task in given.comparisons}
+    for one in given.judgements:
+        if one.task in compared:
+            yield compared[one.task], one, vote_of(compared[one.task], one)
+
+
+def _agreement(given: Counted, seed: int) -> list[QuestionFigures]:
+    units: dict[tuple[str, str], dict[str, dict[Hashable, float]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for one in given.judgements:
+        task = given.tasks[one.task]
+        for scale, value in _values(one):
+            units[task.question, scale][task.id][one.judge] = value
+    return [
+        _figures(question, scale, list(rated.values()), seed)
+        for (question, scale), rated in sorted(units.items())
+    ]
+
+
+def _values(judgement: Judgement) -> list[tuple[str, float]]:
+    """(scale, value) of an answer: -3..3 for comparisons with ties 0, ratings by dimension, checks 0 or 1."""
+    answer = judgement.answer
+    if answer.ratings is not None:
+        return [(name, float(value)) for name, value in answer.ratings.items()]
+    if answer.check is not None:
+        return [("check", float(answer.check))]
+    if answer.comparison is not None or answer.tie is not None:
+        return [("preference", float(answer.comparison or 0))]
+    return []
+
+
+def _figures(
+    question: str, scale: str, units: Sequence[dict[Hashable, float]], seed: int
+) -> QuestionFigures:
+    level = "nominal" if scale == "check" else "ordinal"
+    complete = _same_number(units)
+    return QuestionFigures(
+        question,
+        scale,
+        krippendorff_alpha(units, level, seed),  # type: ignore[arg-type]
+        _kappa(complete, scale, seed),
+        _icc(units),
+        split_half(units, seed),
+    )
+
+
+def _same_number(units: Sequence[dict[Hashable, float]]) -> list[list[float]]:
+    """Units with the most frequent number of ratings, at least 2."""
+    sizes = Counter(len(unit) for unit in units if len(unit) >= 2)
+    if not sizes:
+        return []
+    (size, _) = sizes.most_common(1)[0]
+    return [list(unit.values()) for unit in units if len(unit) == size]
+
+
+def _kappa(rows: list[list[float]], scale: str, seed: int) -> Agreement | None:
+    """Of sides, checks, or the five values of a rating."""
+    if not rows:
+        return None
+    coded = [[(v > 0) - (v < 0) if scale == "preference" else v for v in row] for row in rows]
+    classes = sorted({v for row in coded for v in row})
+    return fleiss_kappa([[row.count(kind) for kind in classes] for row in coded], seed)
+
+
+def _icc(units: Sequence[dict[Hashable, float]]) -> Agreement | None:
+    """Where the same raters rated at least two units together; None elsewhere."""
+    groups: dict[frozenset[Hashable], list[dict[Hashable, float]]] = defaultdict(list)
+    for unit in units:
+        groups[frozenset(unit)].append(unit)
+    raters, rated = max(groups.items(), key=lambda one: (len(one[1]), len(one[0])))
+    if len(raters) < 2 or len(rated) < 2:
+        return None
+    order = sorted(raters, key=str)
+    return icc2k([[unit[rater] for rater in order] for unit in rated])
+
+
+def bouts_of(workspace: Workspace, given: Counted) -> list[Bout]:
+    """Comparisons between different producers in the order shown, weighed by 1 / inclusion, clustered by judge."""
+    items = sorted({item for task in given.comparisons for item in task.items})
+    rows = workspace.tables.scan(Rollout).filter(pl.col("id").is_in(items))
+    made_by = dict(rows.select("id", "producer").collect().iter_rows())
+    found = []
+    for task, one, vote in _votes(given):
+        producers = [made_by.get(item) for item in one.presentation]
+        if vote is None or None in producers or producers[0] == producers[1]:
+            continue
+        side = vote.side if one.presentation == task.items else -vote.side
+        weight = 1.0 if one.inclusion is None else 1 / one.inclusion
+        found.append(Bout(producers[0], producers[1], side, weight, one.judge))
+    mean = sum(bout.weight for bout in found) / len(found) if found else 1.0
+    return [Bout(b.first, b.second, b.side, b.weight / mean, b.cluster) for b in found]
+
+
+def _rates(bouts: Sequence[Bout], seed: int) -> dict[str, dict[str, WinRates]]:
+    """Producer -> tie policy -> its win rates; macro is the mean over opponents."""
+    names = sorted({str(name) for bout in bouts for name in (bout.first, bout.second)})
+    return {
+        name: {policy.value: _rates_of(name, bouts, policy, seed) for policy in TiePolicy}
+        for name in names
+    }
+
+
+def _rates_of(name: str, bouts: Sequence[Bout], policy: TiePolicy, seed: int) -> WinRates:
+    own = [
+        (bout.side, bout.second, bout.weight)
+        if bout.first == name
+        else (-bout.side, bout.first, bout.weight)
+        for bout in bouts
+        if name in (bout.first, bout.second)
+    ]
+    sides, others, weights = zip(*own, strict=True)
+    return win_rates(sides, others, policy, weights=weights, seed=seed)
+
+
+def _side(given: Counted) -> SideBias:
+    decided = [
+        vote.side if one.presentation == task.items else -vote.side
+        for task, one, vote in _votes(given)
+        if vote is not None and vote.side
+    ]
+    first = sum(side > 0 for side in decided)
+    return SideBias(first, len(decided), wilson(first, len(decided)), side_p(first, len(decided)))
