@@ -2,14 +2,18 @@
 routers."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import Lifespan
 
 from trivox.annotation.api.faults import add_handlers
 from trivox.annotation.api.routes import ROUTERS
 from trivox.annotation.people.door import Door
 from trivox.annotation.people.guard import guard
+from trivox.annotation.web.house import House
+from trivox.annotation.web.pages import add_pages
 from trivox.annotation.work.service import Work
 from trivox.platform.store import Workspace
 
@@ -28,23 +32,30 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
 }
 STATIC = "/static/"
+LEAD_AREA = "/leads"
 LARGEST_BODY = 1 << 20
 """Bytes; routes that take files say more."""
 
 
 def make_site(
     workspace: Workspace,
-    work: Work,
     *,
     hosts: Sequence[str] = LOOPBACK,
     base_url: str = "http://127.0.0.1",
     secure: bool = False,
-    more: Sequence[APIRouter] = (),
+    next_step: str = "",
+    on_finished: Callable[[], None] = lambda: None,
+    lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
-    """The app. hosts: names it answers to, `*` for any. secure: people come by https. more: routers of pages and
-    of floors above, whose routes need rules in annotation/people/rules.py like all others."""
+    """The app. hosts: names it answers to, `*` for any. secure: people come by https.
+
+    next_step: what the last page says of what follows; on_finished is called when a person is shown that nothing
+    is left for them. What floors above add to it needs rules in annotation/people/rules.py like all other routes.
+    """
     app = FastAPI(
         title="Trivox",
+        version=version("trivox"),
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -52,10 +63,11 @@ def make_site(
         dependencies=[Depends(guard)],
     )
     app.state.door = Door(workspace, secure, base_url)
-    app.state.work = work
-    for router in (*ROUTERS, *more):
+    app.state.work = work = Work(workspace)
+    for router in ROUTERS:
         app.include_router(router)
     add_handlers(app)
+    add_pages(app, House(workspace, work, next_step, on_finished, LEAD_AREA))
     app.middleware("http")(_headers(secure))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app

@@ -1,12 +1,13 @@
 """What stands before every route: sessions, tokens, the page's token, origin, size, headers, errors."""
 
 import pytest
+from fastapi.testclient import TestClient
 
 from tests.annotation.api.whole import site
 from tests.annotation.people.guests import PASSWORD, account, browser
 from trivox.annotation.people import sessions, tokens
 from trivox.annotation.people.audit import THE_SYSTEM
-from trivox.annotation.webapp import HEADERS
+from trivox.annotation.webapp import HEADERS, make_site
 from trivox.platform.records import Person, Role
 from trivox.platform.store import Workspace
 
@@ -27,12 +28,8 @@ def test_sign_in_sets_a_cookie_that_scripts_cannot_read(workspace: Workspace) ->
 
 
 def test_by_https_the_cookie_goes_nowhere_else(workspace: Workspace) -> None:
-    from trivox.annotation.webapp import make_site
-
     account(workspace, "ada")
-    app = make_site(workspace, None, secure=True, hosts=["testserver"])  # type: ignore[arg-type]
-    from fastapi.testclient import TestClient
-
+    app = make_site(workspace, secure=True, hosts=["testserver"])
     with TestClient(app, base_url="https://testserver") as client:
         entered = client.post("/api/v1/sign-in", json=SIGN_IN)
         cookie = entered.headers["set-cookie"]
