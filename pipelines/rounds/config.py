@@ -11,6 +11,7 @@ from trivox.platform.records import Branch, Sampling
 from trivox.platform.scoring import check_families
 from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
+from trivox.reward_models.generative.config import JudgeConfig
 from trivox.reward_models.registry import families
 
 
@@ -58,8 +59,10 @@ class CompareSection(Section):
 
 
 class LabelSection(Section):
-    judges: Literal["human", "simulated"] = "human"
-    """Who answers the comparisons: people in the browser, or scorers that stand in for them."""
+    judges: Literal["human", "grm", "simulated"] = "human"
+    """Who answers the comparisons: people in the browser, a generative judge, or scorers in place of people."""
+    grm: JudgeConfig | None = None
+    """The generative judge (docs/generative-reward-models.md), where `judges` is grm."""
     wer_weight: float = Field(SimulatedJudge.wer_weight, ge=0)
     """Simulated judges: what an error rate of 1 costs."""
     mos_weight: float = Field(SimulatedJudge.mos_weight, ge=0)
@@ -126,15 +129,21 @@ class RoundConfig(Section):
         families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators, *watching])
         if monitor in self.evaluate.evaluators:
             raise ValueError(f"evaluate.monitor {monitor!r} is an evaluator too: name another")
+        if (self.label.judges == "grm") != (self.label.grm is not None):
+            raise ValueError(
+                "label.judges is 'grm' exactly where a table label.grm says which judge"
+            )
         if self.label.judges == "simulated" and not self.score.rewards:
             raise ValueError("simulated judges need at least one scorer in score.rewards")
         return self
 
     def proxy_reason(self) -> str | None:
         """Why the win rate is only a proxy one, or None: a family that labelled also evaluates."""
-        labelling = self.score.rewards if self.label.judges == "simulated" else ()
+        labelling = families(self.score.rewards if self.label.judges == "simulated" else ())
+        if self.label.grm is not None:
+            labelling["label.grm"] = self.label.grm.family
         try:
-            check_families(families(labelling), families(self.evaluate.evaluators))
+            check_families(labelling, families(self.evaluate.evaluators))
         except ConfigError as error:
             return str(error)
         return None

@@ -65,8 +65,8 @@ class Opinion:
     """What a judge makes of one question.
 
     answer: None exactly where failure says why. belief: debiased, first and second as in the question; None for an
-    abstention for want of a readable answer. by_order: the belief in each order before debiasing, A first and
-    then B first, both told from the question's first. uncertainty: one standard deviation of the signed strength,
+    abstention for want of a readable answer. by_order: the belief before debiasing where the question's first
+    was shown as A, and where it was shown as B, both told from the question's first. uncertainty: one standard deviation of the signed strength,
     over probabilities, orders and votes. disagreement: share of pairs of readings that name different sides, None
     below two readings.
     """
@@ -258,5 +258,5 @@ def _turned(opinion: Opinion) -> Opinion:
         opinion,
         answer=None if opinion.answer is None else opposite(opinion.answer),
         belief=None if opinion.belief is None else mirrored(opinion.belief),
-        by_order=None if by_order is None else (mirrored(by_order[0]), mirrored(by_order[1])),
+        by_order=None if by_order is None else (mirrored(by_order[1]), mirrored(by_order[0])),
     )

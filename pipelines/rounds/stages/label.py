@@ -1,10 +1,12 @@
-"""Judges answer: people through the labelling page, or simulated ones that are recorded as such."""
+"""Judges answer: people through the labelling page, a generative judge, or simulated ones, recorded as what they
+are."""
 
 from collections import Counter
 
 from trivox.annotation.simulated import Scores, SimulatedJudge, simulated_judgement
 from trivox.annotation.waiting import waiting_tasks
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
+from trivox.pipelines.rounds.stages.grm import judge_tasks
 from trivox.platform.records import JudgeKind, Judgement, Score, Task
 
 
@@ -12,6 +14,8 @@ def run(ctx: RoundContext) -> Outcome | Waiting:
     tasks = ctx.ws.records.find(Task, round=ctx.round.id)
     if ctx.config.label.judges == "simulated":
         _simulate(ctx, tasks)
+    elif ctx.config.label.grm is not None:
+        judge_tasks(ctx, ctx.config.label.grm, tasks)
     elif waiting := waiting_tasks(ctx.ws, ctx.round.id):
         return Waiting(
             f"round {ctx.round.id} waits for people: {len(waiting)} of {len(tasks)} comparisons have no "

@@ -48,9 +48,10 @@ def test_equal_replies_are_never_better_than_each_other(text: str) -> None:
 
 
 def test_position_bias_alone_is_a_tie_and_shows_as_a_flip() -> None:
-    found = told(always(Outcome.FIRST_3)).judge([question()])[0]
+    found, other = told(always(Outcome.FIRST_3)).judge([question(), question().swapped])
+    assert other.order_sides == (1, -1)
     assert found.answer is not None and found.answer.tie is Tie.CANNOT_TELL
-    assert found.order_sides in ((1, -1), (-1, 1)) and found.disagreement == 1
+    assert found.order_sides == (1, -1) and found.disagreement == 1
     assert found.strength == 0 and found.uncertainty == pytest.approx((0.9 * 9) ** 0.5)
 
 
