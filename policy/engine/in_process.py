@@ -86,7 +86,7 @@ class InProcessEngine:
         the audio; BrokenAudio for a clip of no frames.
         """
         if any(row.key == key for row in self._unfinished()):
-            raise ConfigError(f"request {key} is not finished: give another a key of its own")
+            raise ConfigError(f"{_name(key)} is not finished: give another a key of its own")
         self._waiting.append(self._row(key, request))
 
     def cancel(self, key: Hashable) -> bool:
@@ -121,7 +121,7 @@ class InProcessEngine:
         return drawn
 
     def _row(self, key: Hashable, request: Request) -> "_Row":
-        check_request(f"request {key}", request, self.model.config)
+        check_request(_name(key), request, self.model.config)
         return _Row(key, request, position_limit(self.model.config))
 
     def _unfinished(self) -> "list[_Row]":
@@ -182,7 +182,7 @@ class InProcessEngine:
         for index, ((slot, row), token, logprob) in enumerate(zip(rows, *found, strict=True)):
             error = None
             if math.isnan(logprob):
-                error = check_row(f"request {row.key}", logits[index], masks[index])
+                error = check_row(_name(row.key), logits[index], masks[index])
             drawn.append(row.take(token, logprob, error, self.eos))
             if row.reason is not None:
                 self._leave(slot, error)
@@ -203,6 +203,11 @@ class InProcessEngine:
                 self._decoder.cache.copy(last, slot, row.length - 1)
                 self._rows[slot], self._rows[last] = row, None
                 self._read[slot], self._read[last] = self._read[last], None
+
+
+def _name(key: Hashable) -> str:
+    """A request in messages; of keys that are objects only the kind, for they may hold what nobody should read."""
+    return f"request {key if isinstance(key, str | int) else type(key).__name__}"
 
 
 class _Prompt:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +30,15 @@ class Request:
     audio: tuple[npt.NDArray[np.float32], ...] = ()
 
 
+class LogprobsOf(StrEnum):
+    """What reported log-probs are of: the distribution that was sampled from, the model's own without temperature,
+    cuts and constraint, or nothing: there are none."""
+
+    SAMPLED = "sampled"
+    RAW = "raw"
+    ABSENT = "absent"
+
+
 @dataclass(frozen=True)
 class Generation:
     """tokens: completion ids, the end token included; logprobs: natural log of each under the distribution
@@ -43,6 +53,8 @@ class Generation:
     finish_reason: FinishReason
     decoding: DecodingStatistics
     timings: dict[str, float] = field(default_factory=dict)
+    logprobs_of: LogprobsOf = LogprobsOf.SAMPLED
+    forbidden: int | None = None
 
     @property
     def forward_passes(self) -> int:

@@ -11,9 +11,44 @@ BENCHES = {
     bench.name: bench
     for bench in (
         Bench(
+            "annotation-load",
+            "50 annotators against a real server that is killed halfway; p95 of a vote within 200 ms",
+            "trivox.bench.annotation_load",
+        ),
+        Bench(
+            "rollout-tokens",
+            "B4: useful tokens/s of 128 rollouts of long-tailed lengths in 16 slots; against padded generate",
+            "trivox.bench.rollout_tokens",
+        ),
+        Bench(
+            "asr-rtfx",
+            "B3: seconds of speech transcribed per second, encode and decode; against Whisper of like size",
+            "trivox.bench.asr_rtfx",
+        ),
+        Bench(
+            "judge-pairs",
+            "B8: pairs judged a second, rubric computed once; against no reuse and 64 tokens of reasoning",
+            "trivox.bench.judge_pairs",
+        ),
+        Bench(
             "self-check",
             "the harness itself: 100 products of small matrices against the same 100, ratio 1",
             "trivox.bench.self_check",
+        ),
+        Bench(
+            "mtp-speed",
+            "transcripts several tokens a pass: own greedy decoding and transformers' prompt lookup beside it",
+            "trivox.bench.mtp_speed",
+        ),
+        Bench(
+            "mtp-exact",
+            "whether verified decoding says and samples what ordinary decoding does, at three levels",
+            "trivox.bench.mtp_exact",
+        ),
+        Bench(
+            "first-audio",
+            "B7: how soon a reply sounds: alone against its limit, live at 1, 8 and 32 sessions",
+            "trivox.bench.first_audio",
         ),
     )
 }

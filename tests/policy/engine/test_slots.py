@@ -187,12 +187,20 @@ def test_changed_weights_are_seen(backbone: Backbone) -> None:
     """No prompt that the old weights have read serves the new ones."""
     requests = of_limits(backbone, [6, 6])
     engine = engine_of(backbone)
+    engine.submit(0, requests[0])
+    stepped = drained(engine)[0]
     before = said(engine.generate(requests))
+    assert [drawn.logprob for drawn in stepped] == before[0][1]
+    engine.submit(0, requests[0])
+    drained(engine)
     with torch.no_grad():
         for weight in backbone.lm.parameters():
             weight.mul_(0.7)
+    engine.submit(0, requests[0])
+    again = drained(engine)[0]
     after = said(engine.generate(requests))
     assert after == said(engine_of(backbone).generate(requests)) != before
+    assert [drawn.logprob for drawn in again] == after[0][1]
 
 
 def test_what_is_recorded_of_a_row(backbone: Backbone) -> None:
@@ -242,7 +250,7 @@ def test_scores_that_are_no_numbers(backbone: Backbone) -> None:
     that comes into its slot."""
     broken = poisoned(backbone, token=5)
     good = of_limits(backbone, [6, 6, 6])
-    bad = Request([*good[0].prompt, 5], good[0].constraint, SAMPLING, 0)
+    bad = Request([*good[0].prompt, *[5] * 20], good[0].constraint, SAMPLING, 0)
     engine = engine_of(broken, 2)
     expected = [said([one])[0][0] for one in engine.generate(good)]
     for key, request in zip("axbc", [good[0], bad, *good[1:]], strict=True):
