@@ -1,6 +1,5 @@
 """The check of headphones and volume in the browser; the server keeps which answers are right."""
 
-import io
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -10,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from trivox.annotation.api.common import ANSWERS
+from trivox.annotation.clips import to_wav
 from trivox.annotation.people.principal import Here
-from trivox.annotation.web.checks import RATE, ROUNDS, Samples, volume_sound
+from trivox.annotation.web.checks import RATE, ROUNDS, volume_sound
 from trivox.annotation.web.house import House
 from trivox.annotation.web.render import page, sections, words_of
 from trivox.platform.records import Person
@@ -73,7 +73,7 @@ def _data_routes(house: House) -> APIRouter:
     @router.get("/{attempt}/{round}", operation_id="three_tones", response_class=Response)
     def tones(attempt: str, round: int, who: Here) -> Response:
         """The three tones of a round, from 0, as stereo WAV."""
-        return _sound(to_wav(checks.sound(who.person, attempt, round)))
+        return _sound(to_wav(checks.sound(who.person, attempt, round), RATE))
 
     @router.post("/{attempt}", operation_id="finish_device_check")
     def finish(attempt: str, body: Answers, who: Here) -> Checked:
@@ -99,13 +99,4 @@ def _sound(content: bytes) -> Response:
 
 @cache
 def _volume_wav() -> bytes:
-    return to_wav(volume_sound())
-
-
-def to_wav(samples: Samples) -> bytes:
-    """16-bit WAV of samples [n] or [n, 2] at RATE."""
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
-    return file.getvalue()
+    return to_wav(volume_sound(), RATE)

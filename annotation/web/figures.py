@@ -20,13 +20,15 @@ class Figure(NamedTuple):
 def figures_of(workspace: Workspace, person: str, words: Words) -> list[Figure]:
     """A person's own figures in this project."""
     found = doing(workspace, person)
+    today = words("home.answers_today", today=found.answers_today)
+    in_all = words("home.hours_all", hours=f"{found.hours:.1f}")
     return [
-        Figure(words("home.answers"), str(found.answers), words("home.answers_today", today=found.answers_today)),
-        Figure(words("home.hours"), f"{found.hours_week:.1f}", words("home.hours_all", hours=f"{found.hours:.1f}")),
+        Figure(words("home.answers"), str(found.answers), today),
+        Figure(words("home.hours"), f"{found.hours_week:.1f}", in_all),
         Figure(words("home.pay"), _pay(found)),
         _accuracy(found, words),
         Figure(words("home.break_due"), _break(found, words)),
-    ]  # fmt: skip
+    ]
 
 
 def _pay(found: Doing) -> str:

@@ -8,7 +8,16 @@ import pytest
 
 from trivox.annotation.server import serve_labels
 from trivox.platform.errors import ConfigError, UsageError
-from trivox.platform.records import Answer, AnswerKind, JudgeKind, Judgement, Task
+from trivox.platform.records import (
+    Answer,
+    AnswerKind,
+    JudgeKind,
+    Judgement,
+    Person,
+    Role,
+    RoleGrant,
+    Task,
+)
 from trivox.platform.store import Workspace
 
 ROUND = "round_secret"
@@ -30,13 +39,39 @@ def judged(task: Task) -> Judgement:
 
 def test_it_serves_the_link_and_stops(workspace: Workspace, tasks: list[Task]) -> None:
     with serve_labels(workspace, ROUND) as labels:
-        assert labels.url.startswith(f"http://127.0.0.1:{labels.port}/?token=")
+        assert labels.url.startswith(f"http://127.0.0.1:{labels.port}/enter/")
         with httpx.Client() as client:
-            assert client.get(labels.url).status_code == 200
-            assert "2 comparisons to judge" in client.get(labels.url.split("?")[0]).text
+            assert "Your name" in client.get(labels.url).text
+            entered = client.post(labels.url, data={"name": " Ann  Lee "})
+            assert entered.headers["location"] == "/work/campaign_1"
+            assert "Ann Lee" in client.get(labels.address).text
         assert labels.wait(timeout=0.1) == 2
     with pytest.raises(httpx.ConnectError):
         httpx.get(labels.url)
+
+
+def test_the_link_lets_one_browser_in_once(workspace: Workspace, tasks: list[Task]) -> None:
+    with serve_labels(workspace, ROUND) as labels, httpx.Client() as first, httpx.Client() as other:
+        wrong = labels.url[:-1] + ("a" if labels.url[-1] != "a" else "b")
+        assert other.post(wrong, data={"name": "Bob"}).status_code == 403
+        assert first.post(labels.url, data={"name": " "}).status_code == 422
+        assert first.post(labels.url, data={"name": "x" * 61}).status_code == 422
+        assert first.post(labels.url, data={"name": "Ann"}).status_code == 303
+        for again in (first.post(labels.url, data={"name": "Bob"}), other.get(labels.url)):
+            assert again.status_code == 403 and "used up" in again.text
+        assert other.get(labels.address + "/").status_code == 303
+        assert other.get(labels.address + "/api/v1/me").status_code == 401
+    assert [one.name for one in workspace.records.find(Person)] == ["Ann"]
+
+
+def test_the_same_name_is_the_same_person(workspace: Workspace, tasks: list[Task]) -> None:
+    for name in ("Ann", "ann ", "Bob"):
+        with serve_labels(workspace, ROUND) as labels:
+            assert httpx.post(labels.url, data={"name": name}).status_code == 303
+    people = workspace.records.find(Person)
+    assert [one.name for one in people] == ["Ann", "Bob"]
+    roles = {grant.role for grant in workspace.records.find(RoleGrant)}
+    assert roles == {Role.ANNOTATOR}
 
 
 def test_it_ends_when_the_judgements_come_from_elsewhere(
@@ -56,7 +91,7 @@ def test_what_cannot_be_served(workspace: Workspace, tasks: list[Task]) -> None:
         serve_labels(workspace, "round_other")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 cannot be used"):
+        with pytest.raises(ConfigError, match=f"port {port} cannot be used"):
             serve_labels(workspace, ROUND, port=port)
     with pytest.raises(ConfigError, match="port 99999"):
         serve_labels(workspace, ROUND, port=99999)

@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.e2e.listener import Listener
 from trivox.annotation.comparisons import make_comparisons
-from trivox.annotation.pages import create_app
+from trivox.annotation.server import serve_labels
 from trivox.cli import app
 from trivox.pipelines.rounds.service import find_prompt_set
 from trivox.pipelines.workspaces import init_workspace
@@ -116,18 +116,12 @@ def test_a_mandarin_comparison_is_labelled_with_its_language(ws: Workspace, tmp_
     takes = [take(ws, prompt, index, samples * (1 - index / 2), rate) for index in range(2)]
     tasks = asked(ws, prompt, takes)
     assert [task.language for task in tasks] == ["zh-CN"]
-    now = [0.0]
-    token = "a-token-of-sufficient-length"
-    site = create_app(ws, token, round="round_zh", clock=lambda: now[0])
-    with TestClient(site, "http://127.0.0.1:8000") as client:
-
-        def later(seconds: float) -> None:
-            now[0] += seconds
-
-        ann = Listener(client, f"/?token={token}", later)
+    with serve_labels(ws, "round_zh") as labels, httpx.Client(base_url=labels.address) as client:
+        ann = Listener(client, labels.url)
         page = ann.page()
         assert re.search(rf'<p class="text" lang="zh-CN"[^>]*>\s*{SAID}\s*</p>', page)
-        assert ann.answer("a2") == {"done": 1, "total": 1}
+        ann.answer("a2")
+        assert labels.waiting() == 0
     (judgement,) = ws.records.find(Judgement)
     task = ws.records.get(Task, judgement.task)
     assert (task.language, task.prompt) == ("zh-CN", prompt.id)

@@ -1,7 +1,6 @@
 """A round that waits for people: it stops, they judge in the browser's stead, a worker finishes it."""
 
 import json
-import time
 from pathlib import Path
 
 import httpx
@@ -21,6 +20,7 @@ from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.errors import EXIT_WAITING
 from trivox.platform.records import (
     JudgeKind,
+    Person,
     PolicyVersion,
     PreferenceSet,
     RoundStatus,
@@ -91,16 +91,18 @@ def test_people_judge_and_a_worker_finishes(
 
 def judge_all(ws: Workspace, round_id: str, choices: list[str]) -> None:
     with serve_labels(ws, round_id) as labels:
-        with httpx.Client(base_url=labels.url.split("/?")[0]) as browser:
-            ann = Listener(browser, labels.url, time.sleep)
-            for done, choice in enumerate(choices, 1):
-                assert ann.answer(choice) == {"done": done, "total": len(choices)}
+        with httpx.Client(base_url=labels.address) as browser:
+            ann = Listener(browser, labels.url)
+            for choice in choices:
+                ann.answer(choice)
+            assert "All done here" in ann.page()
         assert labels.wait(5) == 0
 
 
 def check_judgements(ws: Workspace, ctx: RoundContext) -> None:
     people = judgements_of(ctx, JudgeKind.HUMAN)
-    assert [one.judge for one in people] == ["human:Ann"] * 2
+    (ann,) = ws.records.find(Person, name="Ann")
+    assert [one.judge for one in people] == [f"human:{ann.id}"] * 2
     assert len(judgements_of(ctx, JudgeKind.SIMULATED)) == 1 and len(judgements_of(ctx)) == 3
     tasks = {task.id: task for task in ws.records.find(Task, round=ctx.round.id)}
     (preferences,) = ws.records.find(PreferenceSet, round=ctx.round.id)

@@ -53,9 +53,11 @@ def site_of(workspace: Workspace, held: Campaign) -> Site:
     return Site(workspace, app, app.state.house, held)
 
 
-def plain_site(workspace: Workspace, pairs: int = 3, plan: WorkPlan = PLAIN) -> Site:
+def plain_site(
+    workspace: Workspace, pairs: int = 3, plan: WorkPlan = PLAIN, overlap: int = 1
+) -> Site:
     """One campaign of so many pairs, with a guideline in both languages."""
-    held = campaign(workspace, pairs, plan=plan)
+    held = campaign(workspace, pairs, plan=plan, overlap=overlap)
     now = datetime.now(UTC)
     workspace.records.add(Guideline("gl_1", workspace.project, held.id, 1, GUIDELINE, LEAD, now))
     return site_of(workspace, held)
