@@ -14,6 +14,7 @@ from trivox.reward_models.audio_checks import RATE, Samples
 
 SUFFIXES = (".flac", ".wav", ".g722", ".ogg", ".mp3")
 LEAST_S = 2.0
+LONGEST_S = 30.0
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 
 
@@ -44,15 +45,17 @@ def read_clips(
     kind: str,
     language: str = "en",
     least_s: float = LEAST_S,
+    longest_s: float = LONGEST_S,
     most: int | None = None,
 ) -> list[Spoken]:
     """Clips of a folder, in the order of their names, each with the next one as its speaker's voice.
 
     texts: a list `name: words` a line, possibly gzipped; words in brackets are not said. Without it the name of a
-    file is what is said, "_" for spaces. most: so many, spread over the folder. Files that cannot be read or are
-    shorter than least_s are left out. Raises NotFound, UsageError where fewer than two are left.
+    file is what is said, "_" for spaces. most: so many, spread over the folder. Files that cannot be read, or are
+    shorter than least_s or longer than longest_s, are left out. Raises NotFound, UsageError where fewer than two
+    are left.
     """
-    found = [*_spoken(folder, _words(folder, texts), kind, language, least_s)]
+    found = [*_spoken(folder, _words(folder, texts), kind, language, (least_s, longest_s))]
     if most is not None and len(found) > most:
         found = [found[index * len(found) // most] for index in range(most)]
     if len(found) < 2:
@@ -72,7 +75,7 @@ def voiced(clips: Sequence[Spoken]) -> list[Spoken]:
 
 
 def _spoken(
-    folder: Path, words: dict[str, str], kind: str, language: str, least_s: float
+    folder: Path, words: dict[str, str], kind: str, language: str, bounds_s: tuple[float, float]
 ) -> Iterator[Spoken]:
     for path in sorted(one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES):
         name = str(path.relative_to(folder).with_suffix(""))
@@ -82,7 +85,7 @@ def _spoken(
             samples, rate = read_audio(path)
         except BrokenAudio:
             continue
-        if len(samples) >= least_s * rate:
+        if bounds_s[0] <= len(samples) / rate <= bounds_s[1]:
             sound = resample(to_mono(samples), rate, RATE)
             yield Spoken(name, sound, text, language, kind)
 

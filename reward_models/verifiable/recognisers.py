@@ -3,7 +3,10 @@
 One thread each, greedy, without state between clips: a transcript does not depend on what came before.
 """
 
+import hashlib
 import re
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +59,22 @@ class Recogniser(Protocol):
         ...
 
 
+class _Heard:
+    """The last transcripts by sound and language: several scorers of a reward ask for the same one."""
+
+    def __init__(self, most: int = 512) -> None:
+        self._most = most
+        self._known: OrderedDict[tuple[bytes, str], str] = OrderedDict()
+
+    def of(self, samples: Samples, language: str, hear: Callable[[Samples, str], str]) -> str:
+        key = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).digest(), language
+        if key not in self._known:
+            self._known[key] = hear(samples, language)
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
 class Whisper:
     """Whisper (Radford et al. 2022), int8, greedy at temperature 0, no voice activity detection.
 
@@ -75,8 +94,12 @@ class Whisper:
             str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1
         )
         self._tokenizers: dict[str, Any] = {}
+        self._heard = _Heard()
 
     def transcribe(self, samples: Samples, language: str) -> str:
+        return self._heard.of(samples, language, self._hear)
+
+    def _hear(self, samples: Samples, language: str) -> str:
         code = self._code(language, samples)
         frames = -(-len(samples) // _HOP)
         if frames > _LONGEST:
@@ -182,8 +205,12 @@ class PocketSphinx:
 
         self.weights_hash = sha256_files(files)
         self._decoder: Any = Decoder(samprate=RATE, loglevel="FATAL", cmn="batch", fwdflat=False)
+        self._heard = _Heard()
 
     def transcribe(self, samples: Samples, language: str) -> str:
+        return self._heard.of(samples, language, self._hear)
+
+    def _hear(self, samples: Samples, language: str) -> str:
         if primary_language(language) != "en":
             raise UnknownLanguage(f"pocketsphinx does not know {language!r}, but en")
         pcm = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()

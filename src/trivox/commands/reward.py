@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trivox.commands import reward_generative
 from trivox.commands.common import JsonOption, print_figures, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Rewards: the scorers there are, compositions of them in TOML, and how far to trust each.",
     no_args_is_help=True,
 )
+app.command("judge")(reward_generative.judge)
+app.command("train-grm")(reward_generative.train_grm)
 WithOption = Annotated[
     str,
     typer.Option("--with", help="A scorer, a composition's TOML file, or asr, tts, realtime."),
@@ -33,6 +36,10 @@ ClipsOption = Annotated[
 ]
 TextsOption = Annotated[
     Path | None, typer.Option(help="List of `name: words` lines for --clips, possibly gzipped.")
+]
+BetweenOption = Annotated[
+    tuple[float, float],
+    typer.Option("--seconds", help="Shortest and longest recording of --clips to use."),
 ]
 MostOption = Annotated[int, typer.Option(help="Clips to use at most, spread over the folder.")]
 
@@ -127,6 +134,7 @@ def battery(
     clips: ClipsOption = None,
     texts: TextsOption = None,
     most: MostOption = 12,
+    seconds: BetweenOption = (2.0, 30.0),
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -137,7 +145,7 @@ def battery(
     """
     from trivox.platform.records import Branch
 
-    spoken = _clips(clips, texts, most, seed)
+    spoken = _clips(clips, texts, most, seconds)
     if dose:
         failed = _dosed(with_, spoken, seed, dimension or [], json)
     else:
@@ -154,6 +162,7 @@ def report(
     clips: ClipsOption = None,
     texts: TextsOption = None,
     most: MostOption = 6,
+    seconds: BetweenOption = (2.0, 30.0),
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -163,7 +172,7 @@ def report(
 
     if not defaults:
         raise UsageError("report of what? give --defaults for the packaged compositions")
-    reports = default_batteries(_clips(clips, texts, most, seed), seed)
+    reports = default_batteries(_clips(clips, texts, most, seconds), seed)
     failures = adversarial_failures(reports)
     if json:
         told = [_battery_facts(one) for one in reports]
@@ -242,13 +251,16 @@ def _told(part: dict[str, Any]) -> str:
     return f"{value['value']:.4f}{share}  {value['evidence'] or ''}"
 
 
-def _clips(folder: Path | None, texts: Path | None, most: int, seed: int) -> "list[Spoken]":
+def _clips(
+    folder: Path | None, texts: Path | None, most: int, seconds: tuple[float, float]
+) -> "list[Spoken]":
     """Recordings of a folder, else speech made here: one synthetic voice, labelled so."""
     from trivox.platform.errors import UsageError
     from trivox.reward_models.adversarial.clips import read_clips
 
     if folder is not None:
-        return read_clips(folder, texts, kind="recorded", most=most)
+        low, high = seconds
+        return read_clips(folder, texts, kind="recorded", least_s=low, longest_s=high, most=most)
     if texts is not None:
         raise UsageError("--texts without --clips: name the folder of the recordings too")
     return _synthetic(most)
