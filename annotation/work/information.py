@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from trivox.annotation.work.answers import side_of
 from trivox.platform.records import (
@@ -35,7 +36,7 @@ from trivox.platform.store.schema import table_of
 REFRESH_S = 60.0
 _SPREAD = 1.0
 """Standard deviation of quality among the rollouts of a prompt, in logits, before anything is known."""
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _STEPS = 25
 
@@ -55,7 +56,7 @@ class Prior:
 def expected_information(mean: Vector, variance: Vector) -> Vector:
     """Bits that one answer tells of pairs whose difference in quality is N(mean, variance), elementwise."""
     spread = np.sqrt(np.maximum(variance, 0.0))
-    p = 1 / (1 + np.exp(-(mean[:, None] + spread[:, None] * _NODES)))
+    p = expit(mean[:, None] + spread[:, None] * _NODES)
     told = _entropy(p @ _WEIGHTS) - _entropy(p) @ _WEIGHTS
     return np.asarray(np.maximum(told, 0.0))
 
@@ -73,7 +74,7 @@ def posterior(priors: Sequence[Prior], votes: Sequence[Vote]) -> tuple[Vector, V
     for _ in range(_STEPS):
         gradient, hessian = precision @ (quality - mean), precision.copy()
         for one, other, side in votes:
-            p = 1 / (1 + np.exp(quality[other] - quality[one]))
+            p = expit(quality[one] - quality[other])
             slope, bend = p - (side + 1) / 2, p * (1 - p)
             gradient[one] += slope
             gradient[other] -= slope

@@ -263,20 +263,31 @@ def _icc(units: Sequence[dict[Hashable, float]]) -> Agreement | None:
 
 
 def bouts_of(workspace: Workspace, given: Counted) -> list[Bout]:
-    """Comparisons between different producers in the order shown, weighed by 1 / inclusion, clustered by judge."""
+    """Comparisons between different producers in the order shown, clustered by judge.
+
+    While tasks are open they are weighed by 1 / inclusion, for what tells most was asked first; once all are
+    answered nothing was chosen, and each weighs the same.
+    """
     items = sorted({item for task in given.comparisons for item in task.items})
     rows = workspace.tables.scan(Rollout).filter(pl.col("id").is_in(items))
     made_by = dict(rows.select("id", "producer").collect().iter_rows())
+    chosen = _unfinished(given)
     found = []
     for task, one, vote in _votes(given):
         producers = [made_by.get(item) for item in one.presentation]
         if vote is None or None in producers or producers[0] == producers[1]:
             continue
         side = vote.side if one.presentation == task.items else -vote.side
-        weight = 1.0 if one.inclusion is None else 1 / one.inclusion
+        weight = 1 / one.inclusion if chosen and one.inclusion else 1.0
         found.append(Bout(producers[0], producers[1], side, weight, one.judge))
     mean = sum(bout.weight for bout in found) / len(found) if found else 1.0
     return [Bout(b.first, b.second, b.side, b.weight / mean, b.cluster) for b in found]
+
+
+def _unfinished(given: Counted) -> bool:
+    """Whether a comparison has fewer answers than it wants."""
+    answers = Counter(one.task for one in given.judgements)
+    return any(answers[task.id] < task.overlap for task in given.comparisons)
 
 
 def _rates(bouts: Sequence[Bout], seed: int) -> dict[str, dict[str, WinRates]]:
