@@ -111,10 +111,14 @@ ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 ELSEWHERE |= {("policy", "train")}  # tests/pipelines/training
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
+ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
+ELSEWHERE |= {("reward", "judge"), ("reward", "train-grm")}  # tests/reward_models/generative
 ELSEWHERE |= {("bench",)}  # tests/bench
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit")}
 ELSEWHERE |= {("people", "token", "make"), ("people", "token", "list")}  # tests/test_cli_people.py
+CAMPAIGN = ("create", "list", "status", "report", "preview", "refresh")
+ELSEWHERE |= {("campaign", verb) for verb in CAMPAIGN}  # tests/test_cli_campaigns.py
 ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
 # tests/test_cli_reward.py
 ELSEWHERE |= {("reward", verb) for verb in ("list", "check", "score", "battery", "report")}

@@ -11,6 +11,7 @@ from trivox import __version__
 from trivox.commands import (
     asr,
     bench,
+    campaigns,
     data,
     demo,
     nano,
@@ -21,7 +22,9 @@ from trivox.commands import (
     reward,
     rounds,
     samples,
+    serve,
     speech,
+    talk,
 )
 from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
@@ -45,10 +48,13 @@ app.add_typer(policies.app, name="policy")
 app.add_typer(people.app, name="people")
 app.add_typer(personas.app, name="persona")
 app.add_typer(reward.app, name="reward")
+app.add_typer(campaigns.app, name="campaign")
 app.add_typer(samples.app, name="sample")
 app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
 app.add_typer(realtime.app, name="realtime")
+app.command("talk")(talk.talk)
+app.command("serve")(serve.serve)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
 

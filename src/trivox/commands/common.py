@@ -80,26 +80,11 @@ def load_policy(root: Path, name: str) -> "tuple[ResidentPolicy, PolicyVersion, 
 
     Without a workspace at root only the packaged model can be named.
     """
-    from trivox.pipelines.workspaces import packaged_nano
-    from trivox.platform.errors import NotFound
-    from trivox.platform.records import PolicyVersion
-    from trivox.platform.registry import resolve
-    from trivox.policy.backbone import locate
+    from trivox.pipelines.versions import find_version
     from trivox.policy.resident import ResidentPolicy
 
-    try:
-        ws = open_workspace(root)
-    except NotFound:
-        policy = packaged_nano("default")
-        if name not in ("nano", policy.name):
-            raise
-        return ResidentPolicy(locate(policy.artefact, root)), policy, None
-    policy = resolve(ws, name)
-    if policy.backbone is None:
-        return ResidentPolicy(locate(policy.artefact, ws.root)), policy, None
-    backbone = ws.records.get(PolicyVersion, policy.backbone)
-    resident = ResidentPolicy(locate(backbone.artefact, ws.root))
-    return resident, policy, locate(policy.artefact, ws.root)
+    found = find_version(root, name)
+    return ResidentPolicy(found.backbone), found.policy, found.adapter
 
 
 def _plain(value: Any) -> Any:
