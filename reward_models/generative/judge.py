@@ -65,10 +65,10 @@ class Opinion:
     """What a judge makes of one question.
 
     answer: None exactly where failure says why. belief: debiased, first and second as in the question; None for an
-    abstention for want of a readable answer. by_order: the belief before debiasing where the question's first
-    was shown as A, and where it was shown as B, both told from the question's first. uncertainty: one standard deviation of the signed strength,
-    over probabilities, orders and votes. disagreement: share of pairs of readings that name different sides, None
-    below two readings.
+    abstention for want of a readable answer. by_order: the belief before debiasing where the question's first was
+    shown as A, and where it was shown as B, both told from the question's first. uncertainty: one standard
+    deviation of the signed strength, over probabilities, orders and votes. disagreement: share of pairs of
+    readings that name different sides, None below two readings.
     """
 
     question: str

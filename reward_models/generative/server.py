@@ -111,8 +111,8 @@ class ServerJudge:
     def _pause(self, attempt: int, asked: float, view: View) -> float:
         """Seconds: what the server asked for, else doubling with a jitter of the view's own; at most
         max_pause_s."""
-        jitter = 0.5 + (view.seed >> 3) % 1000 / 2000
-        wait = max(asked, self.config.pause_s * 2**attempt * jitter)
+        jitter: float = 0.5 + (view.seed >> 3) % 1000 / 2000
+        wait: float = max(asked, self.config.pause_s * 2**attempt * jitter)
         return min(wait, self.config.max_pause_s)
 
     def _try(
