@@ -82,9 +82,6 @@ def run(full: bool) -> Result:
 
 def _result(timed: dict[str, Timing], change: float, parameters: int) -> Result:
     ours = timed["shared prefix"]
-    peers: dict[str, float | None] = {
-        name: ratio(timed[name], ours) for name in ("no prefix reuse", "64-token reasoning")
-    }
     audio = ratio(timed["audio, no prefix reuse"], timed["audio, shared prefix"])
     reuse = ratio(timed["no prefix reuse"], ours)
     thinking = ratio(timed["64-token reasoning"], ours)
