@@ -10,6 +10,7 @@ from starlette.types import Lifespan
 
 from trivox.annotation.api.faults import add_handlers
 from trivox.annotation.api.routes import ROUTERS
+from trivox.annotation.leads.pages import router as lead_pages
 from trivox.annotation.people.door import Door
 from trivox.annotation.people.guard import guard
 from trivox.annotation.web.house import House
@@ -64,7 +65,7 @@ def make_site(
     )
     app.state.door = Door(workspace, secure, base_url)
     app.state.work = work = Work(workspace)
-    for router in ROUTERS:
+    for router in (*ROUTERS, lead_pages):
         app.include_router(router)
     add_handlers(app)
     add_pages(app, House(workspace, work, next_step, on_finished, LEAD_AREA))

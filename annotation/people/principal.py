@@ -74,7 +74,7 @@ def identify(connection: HTTPConnection) -> Principal | None:
     """The person who asks; None when nobody is signed in. A token that is not good is refused outright."""
     authorization = connection.headers.get("authorization", "")
     if authorization[: len(BEARER)].lower() == BEARER:
-        return _by_token(connection, authorization[len(BEARER) :].strip())
+        return of_token(connection, authorization[len(BEARER) :].strip())
     return _by_session(connection)
 
 
@@ -114,7 +114,8 @@ def of_session(connection: HTTPConnection, secret: str) -> Principal:
     return who
 
 
-def _by_token(connection: HTTPConnection, secret: str) -> Principal:
+def of_token(connection: HTTPConnection, secret: str) -> Principal:
+    """The person of an API token; 401 for one that is not good."""
     workspace = door_of(connection).workspace
     token = tokens.find(workspace, secret)
     person = _active(workspace, token.person) if token else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trivox.platform.records import Role
 
-AREAS = ("account", "work", "campaigns", "people", "data")
+AREAS = ("account", "work", "campaigns", "people", "data", "speech")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,12 @@ WORK_PAGE = allow(None, *_WORKERS)
 LEAD = allow("campaigns", *_LEADS)
 READ = allow("campaigns", *_READERS)
 PEOPLE = allow("people", *_LEADS)
+LEAD_PAGE = allow(None, *_LEADS)
+READ_PAGE = allow(None, *_READERS)
 ADMIN = allow("people", Role.ADMIN)
 DATA = allow("data", *_DATA)
+SPEECH = allow("speech", *_DATA)
+"""The live routes, an app of their own."""
 
 _ACCOUNT = {
     "GET /api/v1/openapi.json": PUBLIC,
@@ -123,6 +127,21 @@ _LEAD = {
     "GET /api/v1/hours": PEOPLE,
     "GET /api/v1/hours.csv": PEOPLE,
 }
+_LEAD_PAGES = {
+    "GET /leads": READ_PAGE,
+    "POST /leads/campaigns": LEAD_PAGE,
+    "GET /leads/campaigns/{campaign}": LEAD_PAGE,
+    "POST /leads/campaigns/{campaign}/status": LEAD_PAGE,
+    "POST /leads/campaigns/{campaign}/guideline": LEAD_PAGE,
+    "POST /leads/campaigns/{campaign}/round": LEAD_PAGE,
+    "POST /leads/campaigns/{campaign}/judges/{person}/void": LEAD_PAGE,
+    "POST /leads/campaigns/{campaign}/judges/{person}/pause": LEAD_PAGE,
+    "POST /leads/pauses/{pause}/lift": LEAD_PAGE,
+    "POST /leads/controls/{control}/retire": LEAD_PAGE,
+    "POST /leads/inquiries/{inquiry}": LEAD_PAGE,
+    "GET /leads/people": LEAD_PAGE,
+    "POST /leads/people": LEAD_PAGE,
+}
 _PEOPLE = {
     "GET /api/v1/people": PEOPLE,
     "GET /api/v1/people/{person}": PEOPLE,
@@ -136,7 +155,7 @@ _PEOPLE = {
     "GET /api/v1/audit": ADMIN,
 }
 
-RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _PEOPLE
+RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE
 
 
 def managed_by(roles: frozenset[Role]) -> frozenset[Role]:
