@@ -1,9 +1,11 @@
 """What can be done to a clip, by an amount: noise, clipping, a narrow band, other words, another voice."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from trivox.reward_models.audio_checks import RATE, Samples
@@ -78,7 +80,7 @@ def other_words(text: str, share: float, words: Sequence[str], rng: Rng) -> str:
     return " ".join(said)
 
 
-def bounded(samples: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Samples:
+def bounded(samples: NDArray[np.floating[Any]]) -> Samples:
     """Brought down as a whole where it would exceed full scale."""
     peak = float(np.abs(samples).max(initial=0.0))
     return np.asarray(samples / max(1.0, peak), np.float32)

@@ -155,7 +155,6 @@ def _dosed(
     ]
     sign = -1 if scorer.info.direction is Direction.LOWER else 1
     ordered = sum(sign * one > sign * other for one, other in pairs)
-    means = np.mean(pairs, axis=0) if pairs else (None, None)
     return DoseResult(
         scorer.info.name,
         dimension.name,
@@ -165,7 +164,8 @@ def _dosed(
         ordered,
         len(clips) - len(pairs),
         wilson(ordered, len(clips)),
-        *(None if mean is None else float(mean) for mean in means),
+        float(np.mean([one for one, _ in pairs])) if pairs else None,
+        float(np.mean([other for _, other in pairs])) if pairs else None,
         at == MIDDLE,
     )
 

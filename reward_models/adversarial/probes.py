@@ -246,5 +246,7 @@ _TRANSCRIPT = (
     Probe(
         "loud", False, _written(lambda words, target, rng: [word.upper() + "!" for word in words])
     ),
-    Probe("quiet", False, _written(lambda words, target, rng: [word.lower() + "," for word in words])),
+    Probe(
+        "quiet", False, _written(lambda words, target, rng: [word.lower() + "," for word in words])
+    ),
 )

@@ -124,7 +124,8 @@ class CompositionConfig(_Table):
     @property
     def scorers(self) -> list[str]:
         """Every scorer once, gates first."""
-        return list(dict.fromkeys(one.scorer for one in (*self.gate, *self.component)))
+        gates = [one.scorer for one in self.gate]
+        return list(dict.fromkeys([*gates, *(one.scorer for one in self.component)]))
 
     @property
     def steady(self) -> bool:
