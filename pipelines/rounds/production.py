@@ -24,6 +24,7 @@ from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
 
 Part = TypeVar("Part")
+REQUESTS_PER_SLOT = 4
 
 
 def requests_for(
@@ -54,16 +55,23 @@ def produce(
 ) -> list[list[Rollout]]:
     """For each policy the rollouts of its requests, in their order; those that are stored already are not
     made again. One pool serves all policies: an actor swaps adapters by unit."""
-    stored = {rollout.id for rollout in ctx.rollouts()}
+    stored, settings = {rollout.id for rollout in ctx.rollouts()}, ctx.config.rollout
     units = [
         RolloutUnit(tuple(batch), ctx.adapter_folder(policy), policy.id, sampling)
         for policy, requests in wanted
-        for batch in chunks(requests, ctx.config.rollout.slots)
+        for batch in chunks(requests, unit_size(settings.slots, settings.workers, len(requests)))
         if any(one.id not in stored for one in batch)
     ]
     if units:
         _fill_in(ctx, units, label)
     return [ctx.rollouts([one.id for one in requests]) for _, requests in wanted]
+
+
+def unit_size(slots: int, workers: int, count: int) -> int:
+    """Requests of a unit, of count in all: several for each slot, so that slots stay full while rows come and go,
+    but no more than a worker's share, nor less than it has slots."""
+    share = -(-count // workers)
+    return max(slots, min(REQUESTS_PER_SLOT * slots, share))
 
 
 def _fill_in(ctx: RoundContext, units: Sequence[RolloutUnit], label: str) -> None:

@@ -32,8 +32,8 @@ def run(full: bool) -> Result:
     """full: 15 repeats instead of 5. Run it in the folder of the source tree. Raises NotFound for missing
     clips."""
     backbone = Backbone.load(packaged_checkpoint())
-    speaker = Speaker(backbone, backbone.lm, CLIPS)
     waves, seconds = _clips(backbone.hearing_rate)
+    speaker = Speaker(backbone, backbone.lm, len(waves))
     lengths = [len(one.generation.tokens) for one in speaker.transcribe(waves)]
     whisper = _whisper(backbone.lm.num_parameters(), backbone.tokens.vocab_size)
     heard = [resample(wave, backbone.hearing_rate, WHISPER_RATE) for wave in waves]
@@ -89,7 +89,9 @@ def _whisper(parameters: int, vocabulary: int) -> WhisperForConditionalGeneratio
         made, key=lambda one: abs(4 * 28 * one[1] ** 2 + (2000 + vocabulary) * one[1] - parameters)
     )
     torch.manual_seed(0)
-    return WhisperForConditionalGeneration(best[0]).eval()
+    model = WhisperForConditionalGeneration(best[0])
+    model.eval()
+    return model
 
 
 def _config(width: int, vocabulary: int) -> WhisperConfig:

@@ -49,7 +49,7 @@ class Result:
     """
 
     name: str
-    ratio_to_peer: dict[str, float | None]
+    ratio_to_peer: Mapping[str, float | None]
     ratio_to_limit: float | None
     passed: bool
     threshold: str

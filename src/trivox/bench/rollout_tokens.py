@@ -124,12 +124,13 @@ def _requests(model: LlamaForCausalLM, eos: int) -> list[Request]:
 
 def _padded(model: LlamaForCausalLM, requests: Sequence[Request], pad: int) -> None:
     """Batches of as many rows as there are slots, in the order of the requests."""
+    theirs: Any = model
     for begin in range(0, len(requests), SLOTS):
         batch = requests[begin : begin + SLOTS]
         width = max(len(one.prompt) for one in batch)
         ids = torch.tensor([[pad] * (width - len(one.prompt)) + one.prompt for one in batch])
         longest = max(one.sampling.max_tokens for one in batch)
-        model.generate(
+        theirs.generate(
             ids.to(model.device),
             attention_mask=(ids != pad).long().to(model.device),
             do_sample=True,
