@@ -15,7 +15,7 @@ from trivox.pipelines.live.hub import Version
 from trivox.pipelines.live.live import Live
 from trivox.pipelines.live.pcm import from_pcm16
 from trivox.pipelines.live.recognising import transcript_of
-from trivox.pipelines.live.sending import Outbox, Overflow
+from trivox.pipelines.live.sending import Outbox
 from trivox.pipelines.live.session import LiveSession, LiveSettings
 from trivox.pipelines.live.telling import Event, Teller
 from trivox.pipelines.live.wire import (
@@ -34,8 +34,15 @@ from trivox.pipelines.live.wire import (
 from trivox.platform.errors import TrivoxError, UsageError
 
 POLICY_VIOLATION, TRY_AGAIN, NORMAL, SERVER_ERROR = 1008, 1013, 1000, 1011
-CLOSE_S = 1.0
-"""For a close frame to leave; a client that does not read gets none."""
+CLOSE_S = 5.0
+"""For a close frame to leave: a client that reads nothing until then gets none, the connection ends without."""
+
+
+class Place:
+    """One of the sockets that may be open. closing: why it is about to be closed, "" until then."""
+
+    def __init__(self) -> None:
+        self.closing = ""
 
 
 class Closing(Exception):
@@ -50,7 +57,7 @@ async def converse(socket: WebSocket, live: Live, model: str) -> None:
     """Serve a socket from its acceptance to its close; nothing of it is left afterwards."""
     asked = subprotocols(socket)
     await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in asked else None)
-    place = object()
+    place = Place()
     if len(live.sockets) >= live.limits.sessions:
         full = f"{live.limits.sessions} sessions are open, the most at once: try again later"
         await _close(socket, Closing(TRY_AGAIN, full))
@@ -59,7 +66,7 @@ async def converse(socket: WebSocket, live: Live, model: str) -> None:
     try:
         conversation = await _opened(socket, live, model)
         if conversation is not None:
-            await conversation.run()
+            await conversation.run(place)
     finally:
         live.sockets.discard(place)
 
@@ -83,7 +90,7 @@ class Conversation:
     ) -> None:
         self.socket, self.live, self.version, self.config = socket, live, version, config
         self.id, self._bad = str(ULID()), 0
-        self.outbox = Outbox(live.limits.queue, live.limits.lead_s)
+        self.outbox = Outbox(live.limits.lead_s)
         self.session = LiveSession(
             live.hub, version, config.settings, self.outbox.put, self.id, keeper=live.keeper
         )
@@ -91,7 +98,7 @@ class Conversation:
         self.teller = Teller(self.id, self._rate, config.output_rate)
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
+    async def run(self, place: Place) -> None:
         """Until the client goes, or has to."""
         tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._send())]
         try:
@@ -110,6 +117,7 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(*tasks, *self._writing, return_exceptions=True)
             await run_in_threadpool(self.session.close)
+        place.closing = closing.reason
         await _close(self.socket, closing)
 
     async def _receive(self) -> None:
@@ -117,11 +125,15 @@ class Conversation:
         idle = self.live.limits.idle_s
         while True:
             try:
-                message = await asyncio.wait_for(self.socket.receive(), idle)
+                # Not asyncio.wait_for: that of Python 3.11 may swallow a cancellation.
+                async with asyncio.timeout(idle):
+                    message = await self.socket.receive()
             except TimeoutError:
                 raise Closing(POLICY_VIOLATION, f"idle for {idle:g} s") from None
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", NORMAL))
+            if self.outbox.waiting > self.live.limits.queue:
+                raise Closing(TRY_AGAIN, f"{self.outbox.waiting} events wait for you: read faster")
             try:
                 await self._take(_text(message))
             except BadEvent as error:
@@ -176,25 +188,22 @@ class Conversation:
         self._tell("session.updated", session=self._shown())
 
     async def _send(self) -> None:
-        try:
-            async for event in self.outbox.events(self.session):
-                if isinstance(event, dict):
-                    await self._frame(event)
-                    continue
-                for told in self.teller.tell(event):
-                    await self._frame(told)
-                if isinstance(event, ReplyAudio):
-                    self.session.sent(event.item, len(event.samples) / self._rate)
-                if isinstance(event, UserTurn) and self.config.transcribes:
-                    self._write_down(event)
-        except Overflow:
-            waiting = self.outbox.waiting
-            raise Closing(TRY_AGAIN, f"{waiting} events wait for you: read faster") from None
+        async for event in self.outbox.events(self.session):
+            if isinstance(event, dict):
+                await self._frame(event)
+                continue
+            for told in self.teller.tell(event):
+                await self._frame(told)
+            if isinstance(event, ReplyAudio):
+                self.session.sent(event.item, len(event.samples) / self._rate)
+            if isinstance(event, UserTurn) and self.config.transcribes:
+                self._write_down(event)
 
     async def _frame(self, event: Event) -> None:
         stall = self.live.limits.stall_s
         try:
-            await asyncio.wait_for(self.socket.send_text(json.dumps(event)), stall)
+            async with asyncio.timeout(stall):
+                await self.socket.send_text(json.dumps(event))
         except TimeoutError:
             raise Closing(TRY_AGAIN, f"nothing was read for {stall:g} s: read faster") from None
 
@@ -247,6 +256,7 @@ async def _close(socket: WebSocket, closing: Closing) -> None:
         return
     reason = closing.reason.encode()[:123].decode(errors="ignore")
     try:
-        await asyncio.wait_for(socket.close(closing.code, reason), CLOSE_S)
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(closing.code, reason)
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return

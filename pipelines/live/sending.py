@@ -1,4 +1,4 @@
-"""Events on their way to one client: in order, audio not far ahead of its playing, and never more than fits."""
+"""Events on their way to one client: in order, audio not far ahead of its playing, and counted."""
 
 import asyncio
 from collections import deque
@@ -12,18 +12,14 @@ _STEP_S = 0.02
 _OF_REPLY = (ReplyStarted, ReplyText, ReplyAudio, ReplyDone)
 
 
-class Overflow(Exception):
-    """More events wait than the client may leave waiting."""
-
-
 class Outbox:
     """Two lanes: what a reply says waits until the listener is near; everything else goes first.
 
     Filled from any thread, emptied by one task of the loop that it was made in.
     """
 
-    def __init__(self, size: int, lead_s: float) -> None:
-        self.size, self.lead_s = size, lead_s
+    def __init__(self, lead_s: float) -> None:
+        self.lead_s = lead_s
         self._first: deque[LiveEvent | Event] = deque()
         self._reply: deque[LiveEvent] = deque()
         self._loop = asyncio.get_running_loop()
@@ -43,11 +39,9 @@ class Outbox:
         return len(self._first) + len(self._reply)
 
     async def events(self, session: LiveSession) -> AsyncIterator[LiveEvent | Event]:
-        """What is due, for ever. Raises Overflow."""
+        """What is due, for ever."""
         while True:
             self._changed.clear()
-            if self.waiting > self.size:
-                raise Overflow
             if self._first:
                 yield self._first.popleft()
             elif self._reply and self._wait_s(session) == 0:
@@ -79,6 +73,7 @@ class Outbox:
 
     async def _pause(self, seconds: float | None) -> None:
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         except TimeoutError:
             return
