@@ -147,7 +147,7 @@ ClientEvent = (
     | ResponseCancel
 )
 _EVENTS: TypeAdapter[Any] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
-KNOWN = tuple(kind.model_fields["type"].annotation.__args__[0] for kind in ClientEvent.__args__)  # type: ignore[union-attr]  # Literal of one
+KNOWN = tuple(kind.model_fields["type"].annotation.__args__[0] for kind in ClientEvent.__args__)
 
 
 def parse(text: str) -> ClientEvent:
