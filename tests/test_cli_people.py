@@ -67,3 +67,13 @@ def test_invites_of_a_csv(ws: Workspace, tmp_path: Path) -> None:
 def test_nobody_is_invited_without_a_name(ws: Workspace) -> None:
     with pytest.raises(UsageError, match="nobody to invite"):
         run(ws, "invite")
+
+
+def test_what_an_import_refuses_is_told(ws: Workspace, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        "task,judge,answer,created_at\nt,ada,2,2026-01-01T00:00:00Z\n", encoding="utf-8"
+    )
+    shown = told(ws, "import", str(rows))
+    assert shown["taken"] == 0 and shown["refused"][0]["row"] == 1
+    assert "row 1: task 't'" in run(ws, "import", str(rows)).stdout

@@ -1,5 +1,5 @@
 """All routers of the API."""
 
-from trivox.annotation.api import account, leads, people, work
+from trivox.annotation.api import account, data, leads, people, work
 
-ROUTERS = (account.router, people.router, work.router, leads.router)
+ROUTERS = (account.router, people.router, work.router, leads.router, data.router)

@@ -102,20 +102,22 @@ def read_csv(text: str, roles: tuple[Role, ...] = (Role.ANNOTATOR,)) -> list[Gue
 
     languages: `en:native zh-CN:fluent`; skills and roles: words. Raises UsageError with the line's number.
     """
-    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    names = [name.strip() for name in rows.fieldnames or ()]
+    try:
+        names, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    except (csv.Error, ValueError) as error:
+        raise UsageError(f"no CSV: {error}") from None
+    names = [name.strip() for name in names]
     if "name" not in names or set(names) - set(COLUMNS):
         raise UsageError(
             f"the columns are {names}: give `name` and, as wanted, {', '.join(COLUMNS[1:])}"
         )
-    rows.fieldnames = names
-    return [_guest(row, line, roles) for line, row in enumerate(rows, 2)]
+    return [_guest(names, row, line, roles) for line, row in enumerate(rows, 2) if row]
 
 
-def _guest(row: dict[str, str], line: int, roles: tuple[Role, ...]) -> Guest:
-    if None in row or None in row.values():
-        raise UsageError(f"line {line}: it has another number of fields than the first line")
-    given = {name: value.strip() for name, value in row.items()}
+def _guest(names: list[str], row: list[str], line: int, roles: tuple[Role, ...]) -> Guest:
+    if len(row) != len(names):
+        raise UsageError(f"line {line}: it has {len(row)} fields, the first line {len(names)}")
+    given = {name: value.strip() for name, value in zip(names, row, strict=True)}
     if not given["name"]:
         raise UsageError(f"line {line}: no name")
     try:

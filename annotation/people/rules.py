@@ -153,6 +153,7 @@ _PEOPLE = {
     "POST /api/v1/invites/csv": PEOPLE,
     "DELETE /api/v1/invites/{invite}": PEOPLE,
     "GET /api/v1/audit": ADMIN,
+    "POST /api/v1/imports/judgements": DATA,
 }
 
 RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE

@@ -51,9 +51,9 @@ def serve(
 ) -> None:
     """Serve a workspace: the pages where people label and lead, their REST API, and speech.
 
-    People come by invitation: trivox people invite NAME. The API is described at /api/v1/openapi.json. The speech
-    routes have the shapes of OpenAI's API below /v1 (docs/live.md); who calls them is signed in as researcher, lead
-    or admin, sends an API token with the scope speech:write, or the token in TRIVOX_TOKEN.
+    People come by invitation: trivox people invite NAME. The API is described at /api/v1/openapi.json. The
+    speech routes have the shapes of OpenAI's API below /v1 (docs/live.md); who calls them is signed in as
+    researcher, lead or admin, or sends an API token with the scope speech:write, or the one in TRIVOX_TOKEN.
     """
     ws = open_workspace(workspace)
     served = url or f"http://{host}:{port}"

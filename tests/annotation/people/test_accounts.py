@@ -182,9 +182,10 @@ def test_guests_of_a_csv(workspace: Workspace) -> None:
         ("mail\na@b\n", "the columns are"),
         ("name,roles\nA,annotator\nB,king\n", "line 3: 'king'"),
         ("name,languages\nA,en:best\n", "line 2: 'en:best'"),
-        ("name,email\nA\n", "line 2: it has another number"),
+        ("name,email\nA\n", "line 2: it has 1 fields, the first line 2"),
         ("name\n \n", "line 2: no name"),
-        ("", "the columns are"),
+        ("", "no CSV"),
+        ("name\n" + "x" * 200_000, "no CSV: field larger"),
     ],
 )
 def test_wrong_rows_are_named(text: str, told: str) -> None:

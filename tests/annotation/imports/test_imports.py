@@ -1,0 +1,103 @@
+"""Judgements from elsewhere: good rows once, bad rows with the reason."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+
+from tests.annotation.work.conftest import campaign
+from trivox.annotation.imports import import_rows, import_speechjudge, read_rows
+from trivox.annotation.people.audit import THE_SYSTEM
+from trivox.platform.errors import BadImport
+from trivox.platform.records import Judgement, Rollout, Task, TaskState, Tie
+from trivox.platform.store import Workspace
+
+HEAD = "task,judge,answer,created_at,shown_first,comment\n"
+AT = "2026-01-02T03:04:05+00:00"
+
+
+def test_good_rows_are_taken_once_and_bad_ones_told(workspace: Workspace) -> None:
+    campaign(workspace, 2)
+    first, second = (task.id for task in workspace.records.find(Task))
+    text = HEAD + "\n".join(
+        [
+            f"{first},ada,2,{AT},2,clear",
+            f"{first},bob,both_bad,{AT},,",
+            f"{second},ada,skip,{AT},,",
+            f"nothing,ada,2,{AT},,",
+            f"{first},ada,0,{AT},,",
+            f"{first},ada,1,2026-01-02T03:04:05,,",
+            f"{first},ada",
+        ]
+    )
+    told = import_rows(workspace, THE_SYSTEM, read_rows(text, "csv"))
+    assert (told.taken, told.repeated) == (3, 0)
+    reasons = {one.row: one.reason for one in told.refused}
+    assert sorted(reasons) == [4, 5, 6, 7]
+    assert "no comparison" in reasons[4] and "'0'" in reasons[5] and "timezone" in reasons[6]
+    one, tie, skipped = workspace.records.find(Judgement)
+    assert one.answer.comparison == 2 and one.judge == "human:imported:ada"
+    assert one.presentation == workspace.records.get(Task, first).items[::-1]
+    assert tie.answer.tie is Tie.BOTH_BAD and skipped.answer.abstention
+    again = import_rows(workspace, THE_SYSTEM, read_rows(text, "csv"))
+    assert (again.taken, again.repeated) == (0, 3)
+
+
+def test_jsonl(workspace: Workspace) -> None:
+    campaign(workspace, 1)
+    [task] = workspace.records.find(Task)
+    row = {"task": task.id, "judge": "ada", "answer": -3, "created_at": AT}
+    text = f"{json.dumps(row)}\n\n[1]\n{{\n"
+    told = import_rows(workspace, THE_SYSTEM, read_rows(text, "jsonl"))
+    assert told.taken == 1 and [one.row for one in told.refused] == [2, 3]
+    with pytest.raises(BadImport, match="no rows"):
+        read_rows("", "jsonl")
+
+
+def wav(hertz: float) -> bytes:
+    file = io.BytesIO()
+    wave = 0.1 * np.sin(2 * np.pi * hertz * np.arange(4000) / 8000)
+    soundfile.write(file, wave, 8000, format="WAV")
+    return file.getvalue()
+
+
+def pair(index: int, said: list[str], **changed: object) -> dict[str, object]:
+    return {
+        "index": str(index),
+        "language_setting": "en2zh",
+        "target_text": "小船驶过海湾",
+        "audioA": {"bytes": wav(200 + index), "path": None},
+        "audioB": {"bytes": wav(300 + index), "path": None},
+        "rater": [f"r{place}" for place in range(len(said))],
+        "naturalness_annotation": said,
+    } | changed
+
+
+def test_speechjudge_rows(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [
+        pair(0, ["A+2", "B+1", "Tie (both very good)"]),
+        pair(1, ["A+9"]),
+        pair(2, ["A+1"], language_setting="en2fr"),
+        pair(3, ["A+1"], audioB={"bytes": b"noise", "path": None}),
+        pair(4, ["A+1"], audioB={"bytes": None, "path": "../../etc/passwd"}),
+    ]
+    path = tmp_path / "train.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    told = import_speechjudge(workspace, THE_SYSTEM, path)
+    assert told.taken == 3 and [one.row for one in told.refused] == [2, 3, 4, 5]
+    assert "outside" in told.refused[-1].reason
+    answers = [one.answer for one in workspace.records.find(Judgement)]
+    assert [one.comparison for one in answers] == [2, -1, None]
+    assert answers[2].tie is Tie.BOTH_GOOD
+    [task] = workspace.records.find(Task)
+    heard = {one.id for one in workspace.tables.read(Rollout)}
+    assert set(task.items) <= heard and task.language == "zh"
+    assert workspace.records.find(TaskState) == []
+    assert import_speechjudge(workspace, THE_SYSTEM, path).taken == 0
+    with pytest.raises(BadImport, match="no column"):
+        pl.DataFrame({"a": [1]}).write_parquet(path)
+        import_speechjudge(workspace, THE_SYSTEM, path)
