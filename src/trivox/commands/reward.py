@@ -134,7 +134,7 @@ def battery(
     clips: ClipsOption = None,
     texts: TextsOption = None,
     most: MostOption = 12,
-    seconds: BetweenOption = (2.0, 30.0),
+    seconds: BetweenOption = (1.2, 10.0),
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -162,7 +162,7 @@ def report(
     clips: ClipsOption = None,
     texts: TextsOption = None,
     most: MostOption = 6,
-    seconds: BetweenOption = (2.0, 30.0),
+    seconds: BetweenOption = (1.2, 10.0),
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
