@@ -38,6 +38,8 @@ class Items:
         self._workspace = workspace
         self._known: dict[str, Item] = {}
         self._audios: dict[str, Audio] = {}
+        self._tasks: dict[str, Task] = {}
+        self._prompts: dict[str, Prompt] = {}
 
     def get(self, task: Task, item: str) -> Item:
         """Raises NotFound for a rollout that is not there."""
@@ -53,6 +55,18 @@ class Items:
         rows = self._workspace.tables.scan(Rollout).filter(pl.col("id").is_in(wanted))
         for row in rows.select("id", "audio", "text", "turns").collect().iter_rows(named=True):
             self._known[row["id"]] = Item(row["audio"], row["text"], _last_reply(row["turns"]))
+
+    def task(self, task_id: str) -> Task:
+        """Tasks never change: kept once read. Raises NotFound."""
+        if task_id not in self._tasks:
+            self._tasks[task_id] = self._workspace.records.get(Task, task_id)
+        return self._tasks[task_id]
+
+    def prompt(self, prompt_id: str) -> Prompt:
+        """Kept once read, as tasks are. Raises NotFound."""
+        if prompt_id not in self._prompts:
+            self._prompts[prompt_id] = self._workspace.records.get(Prompt, prompt_id)
+        return self._prompts[prompt_id]
 
     def audio(self, audio_id: str) -> Audio:
         """The record of an audio, kept once read. Raises NotFound."""

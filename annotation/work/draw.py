@@ -29,17 +29,21 @@ def draw(
     states = table_of(TaskState)
     ready = _open_to(person, campaign)
     with workspace.records.statements(write=True) as connection:
-        count = connection.execute(
-            sa.select(sa.func.count()).select_from(states).where(ready)
-        ).scalar_one()
-        if not count:
+        best = sa.select(states.c.id, sa.func.count().over()).where(ready)
+        found = connection.execute(best.order_by(*_by_use(campaign)).limit(1)).first()
+        if found is None:
             return None
-        listed = sa.select(states.c.id).where(ready)
-        first = connection.execute(listed.order_by(*_by_use(campaign)).limit(1)).scalar_one()
+        first, count = found
         share = campaign.plan.random_share if campaign.plan.active else 1.0
         if rng.random() >= share:
             return Drawn(first, share / count + 1 - share)
-        evenly = listed.order_by(states.c.seq).offset(rng.randrange(count)).limit(1)
+        evenly = (
+            sa.select(states.c.id)
+            .where(ready)
+            .order_by(states.c.seq)
+            .offset(rng.randrange(count))
+            .limit(1)
+        )
         task = connection.execute(evenly).scalar_one()
     return Drawn(task, share / count + (1 - share if task == first else 0.0))
 
@@ -76,7 +80,7 @@ def _open_to(person: Person, campaign: Campaign) -> sa.ColumnElement[bool]:
     return sa.and_(
         states.c.campaign == campaign.id,
         states.c.taken < states.c.wanted,
-        ~sa.exists().where(controls.c.task == states.c.id),
+        states.c.id.not_in(sa.select(controls.c.task).where(controls.c.campaign == campaign.id)),
         states.c.closed.is_(False),
         states.c.language.in_(languages_for(person, campaign)),
         _unseen(person),
@@ -86,8 +90,7 @@ def _open_to(person: Person, campaign: Campaign) -> sa.ColumnElement[bool]:
 def _unseen(person: Person) -> sa.ColumnElement[bool]:
     """Nobody judges a pair twice, in whatever campaign; what was only shown and ran out may come again."""
     states, leases = table_of(TaskState), table_of(TaskLease)
-    return ~sa.exists().where(
-        leases.c.pair == states.c.pair,
-        leases.c.person == person.id,
-        leases.c.status != LeaseStatus.EXPIRED.value,
+    seen = sa.select(leases.c.pair).where(
+        leases.c.person == person.id, leases.c.status != LeaseStatus.EXPIRED.value
     )
+    return states.c.pair.not_in(seen)

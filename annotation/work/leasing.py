@@ -18,7 +18,6 @@ from trivox.platform.records import (
     Campaign,
     LeaseStatus,
     Person,
-    Prompt,
     Purpose,
     Role,
     RoleGrant,
@@ -123,9 +122,9 @@ def _lease(
     status: LeaseStatus,
     now: datetime,
 ) -> TaskLease:
-    task = workspace.records.get(Task, chosen.task)
+    task = items.task(chosen.task)
     shown = side_order(person.id, task, chosen.purpose)
-    prompt = workspace.records.get(Prompt, task.prompt)
+    prompt = items.prompt(task.prompt)
     return TaskLease(
         id=str(ULID()),
         project=task.project,

@@ -41,10 +41,8 @@ from trivox.platform.records import (
     Judgement,
     LeaseStatus,
     Person,
-    Prompt,
     Purpose,
     Span,
-    Task,
     TaskLease,
 )
 from trivox.platform.store import Workspace
@@ -72,11 +70,15 @@ class Work:
         self._refresher = Refresher(workspace)
         # SQLite lets one write at a time and makes others poll: within the process they queue here instead.
         self._turn = threading.RLock()
+        self._tasks_seen: dict[str, int] = {}
 
     @contextmanager
-    def _writing(self, campaign: str | None = None) -> Iterator[None]:
-        """A transaction; with a campaign, the only one that deals out its tasks now."""
-        with self._turn, self._workspace.records.transaction():
+    def _writing(self, campaign: str | None = None, *, durable: bool = True) -> Iterator[None]:
+        """A transaction; with a campaign, the only one that deals out its tasks now.
+
+        Not durable: what it leaves outlives this process, but perhaps not a power cut.
+        """
+        with self._turn, self._workspace.records.transaction(durable=durable):
             if campaign is not None:
                 rows = table_of(Campaign)
                 lock = sa.select(rows.c.seq).where(rows.c.id == campaign).with_for_update()
@@ -89,10 +91,16 @@ class Work:
         with self._writing(campaign):
             who, where = self._who(person), self._where(campaign)
             now = self._clock()
-            states.add_missing(self._workspace, where)
+            self._look_for_tasks(where)
             leasing.expire(self._workspace, campaign, now)
             found = self._next(who, where, now)
             return found if isinstance(found, Nothing) else self._view(found, who, where)
+
+    def _look_for_tasks(self, where: Campaign) -> None:
+        newest = states.newest_task(self._workspace, where.id)
+        if self._tasks_seen.get(where.id) != newest:
+            states.add_missing(self._workspace, where)
+            self._tasks_seen[where.id] = newest
 
     def _next(self, who: Person, where: Campaign, now: datetime) -> TaskLease | Nothing:
         current = leasing.held(self._workspace, who.id, where.id, LeaseStatus.OPEN)
@@ -152,7 +160,7 @@ class Work:
         wav = self._sounds.wav(clip.audio, clip.gain_db)
         wanted = byte_range(range_header, len(wav))
         seconds = seconds_of(wanted.first, wanted.last + 1, len(wav), clip.duration_s)
-        with self._writing():
+        with self._writing(durable=False):
             held = self._held(person, lease_id, ahead=True)
             now = self._clock()
             clips = tuple(
@@ -165,7 +173,7 @@ class Work:
 
     def progress(self, person: str, lease_id: str, played: list[Played]) -> Progress:
         """Note what was played; an empty list asks how things stand."""
-        with self._writing():
+        with self._writing(durable=False):
             held, refused = self._note(self._held(person, lease_id), played)
             return playback.progress_of(held.clips, refused)
 
@@ -194,7 +202,7 @@ class Work:
             if known := self._known(person, lease_id, idempotency_key):
                 return known, None
             held, _ = self._note(self._held(person, lease_id), played or [])
-            task = self._workspace.records.get(Task, held.task)
+            task = self._items.task(held.task)
             answer, spans = judging.judge(held, task, given)
             return self._close(held, answer, given, spans, idempotency_key)
 
@@ -280,8 +288,8 @@ class Work:
         return found
 
     def _view(self, held: TaskLease, who: Person, where: Campaign) -> Lease:
-        task = self._workspace.records.get(Task, held.task)
-        prompt = self._workspace.records.get(Prompt, task.prompt)
+        task = self._items.task(held.task)
+        prompt = self._items.prompt(task.prompt)
         written = guideline_of(self._workspace, where)
         content = content_of(
             self._workspace, self._items, task, prompt, held.presentation, held.clips

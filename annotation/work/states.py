@@ -49,6 +49,14 @@ def add_missing(workspace: Workspace, campaign: Campaign) -> int:
     )
 
 
+def newest_task(workspace: Workspace, campaign: str) -> int:
+    """Number of the campaign's last task, 0 for none: while it stays, no task is missing a state."""
+    tasks = table_of(Task)
+    query = sa.select(sa.func.max(tasks.c.seq)).where(tasks.c.campaign == campaign)
+    with workspace.records.statements(write=False) as connection:
+        return int(connection.execute(query).scalar() or 0)
+
+
 def _state(task: Task, campaign: Campaign, answered: int, control: Purpose | None) -> TaskState:
     return TaskState(
         id=task.id,

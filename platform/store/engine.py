@@ -27,12 +27,14 @@ def make_engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def writing(engine: sa.Engine) -> sa.Engine:
+def writing(engine: sa.Engine, durable: bool = True) -> sa.Engine:
     """The same engine, whose transactions take SQLite's write lock at once.
 
-    A reader that turns writer halfway fails when another wrote meanwhile, whatever the timeout.
+    A reader that turns writer halfway fails when another wrote meanwhile, whatever the timeout. Not durable: a
+    transaction outlives the process but is not waited for on the disk, and a power cut may undo the last ones.
     """
-    return engine.execution_options(trivox_begin="BEGIN IMMEDIATE")
+    synchronous = "FULL" if durable else "NORMAL"
+    return engine.execution_options(trivox_begin="BEGIN IMMEDIATE", trivox_sync=synchronous)
 
 
 def _to_json(value: Any) -> str:
@@ -50,4 +52,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("trivox_begin", "BEGIN"))
+    options = connection.get_execution_options()
+    if "trivox_sync" in options:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {options['trivox_sync']}")
+    connection.exec_driver_sql(options.get("trivox_begin", "BEGIN"))

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import KINDS, MUTABLE, metadata, table_of
 
 R = TypeVar("R")
+_KEY = "key_of_row"
 _INSERTS: dict[str, Callable[..., Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
@@ -36,6 +38,7 @@ class Records:
     def __init__(self, engine: sa.Engine, place: str) -> None:
         self._engine = engine
         self._writer = writing(engine)
+        self._relaxed = writing(engine, durable=False)
         self._place = place
         self._open: ContextVar[sa.Connection | None] = ContextVar(
             "trivox_transaction", default=None
@@ -74,19 +77,20 @@ class Records:
 
     def find(self, kind: type[R], /, **equal: Any) -> list[R]:
         """Records whose columns equal the values given (None: is not set), in the order of adding."""
-        table, codec = table_of(kind), codec_of(kind)
+        codec = codec_of(kind)
         unknown = [name for name in equal if name not in codec.scalars]
         if unknown:
             raise UsageError(
                 f"{kind.__name__} cannot be found by {unknown[0]!r}: by {', '.join(codec.scalars)}"
             )
-        query = sa.select(table).order_by(table.c.seq)
-        for name, value in equal.items():
-            query = query.where(
-                table.c[name] == (value.value if isinstance(value, Enum) else value)
-            )
+        query = _selection(kind, tuple((name, equal[name] is not None) for name in equal))
+        given = {
+            name: value.value if isinstance(value, Enum) else value
+            for name, value in equal.items()
+            if value is not None
+        }
         with self._reading() as connection, sql_errors(self._place):
-            rows = connection.execute(query).mappings().all()
+            rows = connection.execute(query, given).mappings().all()
         return [codec.from_row(row) for row in rows]
 
     def replace(self, record: Any) -> None:
@@ -99,13 +103,12 @@ class Records:
             raise UsageError(
                 f"{kind.__name__} {record.id} cannot be changed: its kind is append-only"
             )
-        table = table_of(kind)
-        change = sa.update(table).where(table.c.id == record.id).values(codec_of(kind).row(record))
+        row = codec_of(kind).row(record) | {_KEY: record.id}
         with (
             self._writing() as connection,
             sql_errors(f"{self._place}: {kind.__name__} {record.id}"),
         ):
-            if connection.execute(change).rowcount == 0:
+            if connection.execute(_change(kind), row).rowcount == 0:
                 raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
 
     @contextmanager
@@ -115,9 +118,14 @@ class Records:
             yield connection
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All calls inside, by this thread or task, succeed together or leave nothing; nests."""
-        with self._writing():
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All calls inside, by this thread or task, succeed together or leave nothing; nests.
+
+        Not durable: for what may be lost in a power cut, though never by the end of the process.
+        """
+        with self._connected(self._writer if durable else self._relaxed) as connection:
+            if not durable and connection.dialect.name == "postgresql":
+                connection.execute(sa.text("SET LOCAL synchronous_commit TO off"))
             yield
 
     @contextmanager
@@ -204,6 +212,26 @@ class Records:
                 yield connection
             finally:
                 self._open.reset(token)
+
+
+# Statements are made once: building one takes longer than SQLite takes to answer it.
+
+
+@cache
+def _selection(kind: type[Any], given: tuple[tuple[str, bool], ...]) -> sa.Select[Any]:
+    """Rows by columns that equal a parameter of their name, or are not set (False)."""
+    table = table_of(kind)
+    query = sa.select(table).order_by(table.c.seq)
+    for name, is_set in given:
+        column = table.c[name]
+        query = query.where(column == sa.bindparam(name) if is_set else column.is_(None))
+    return query
+
+
+@cache
+def _change(kind: type[Any]) -> sa.Update:
+    table = table_of(kind)
+    return sa.update(table).where(table.c.id == sa.bindparam(_KEY))
 
 
 def _depth(table: sa.Table) -> int:
