@@ -20,6 +20,7 @@ from trivox.policy.codec import Codec, codec_folder_hash, load_codec
 from trivox.policy.codec.layouts import FLAT, check_sequential
 from trivox.policy.encoder.nano import NanoEncoderConfig
 from trivox.policy.modeling import TrivoxConfig, TrivoxForCausalLM, default_dtype, embeddings_for
+from trivox.policy.mtp.blocks import MTPBlocks
 from trivox.policy.processing import NanoFeatureExtractor, features_of
 from trivox.policy.vocabulary import TOKEN_MAP_FILE, TokenMap
 
@@ -44,7 +45,8 @@ _THREADS = torch.get_num_threads()
 class Backbone:
     """Weights in memory. lm is in eval mode, on the GPU in bfloat16 if there is one and else in float32. It has no
     dropout in training mode either: policy updates compare log-probs with those of sampling. Loading sets the
-    threads of the process: one for a model below 50 M parameters, else torch's default.
+    threads of the process: one for a model below 50 M parameters, else torch's default. mtp: blocks of multi-token
+    prediction, where the folder has them.
 
     feature_extractor: of transformers' kind, None where the backbone does not hear.
     """
@@ -55,6 +57,7 @@ class Backbone:
     codec: Codec
     tokenizer_hash: str
     feature_extractor: Any = None
+    mtp: MTPBlocks | None = None
 
     @classmethod
     def load(cls, folder: Path, encoder: bool = True) -> "Backbone":
@@ -78,6 +81,7 @@ class Backbone:
             load_codec(folder / CODEC_FOLDER),
             sha256_files([folder / TOKEN_MAP_FILE, folder / "tokenizer.json"]),
             _load_extractor(folder, lm),
+            MTPBlocks.load(folder, lm),
         )
 
     @property

@@ -19,8 +19,9 @@ from trivox.policy.branches.asr import asr_constraint, asr_prompt
 from trivox.policy.branches.constraint import Constraint
 from trivox.policy.branches.realtime import Heard, Said, realtime_constraint, realtime_prompt
 from trivox.policy.branches.tts import tts_constraint, tts_prompt
-from trivox.policy.engine import Generation, InProcessEngine, Request
+from trivox.policy.engine import Generation, InProcessEngine, Request, RolloutEngine
 from trivox.policy.modeling.encoders import family_of
+from trivox.policy.mtp.decode import VerifiedDecoder
 from trivox.policy.text import speakable, without_directives
 
 ASR_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
@@ -72,11 +73,32 @@ class Speech:
 
 
 class Speaker:
-    """One version of the policy, ready to work."""
+    """One version of the policy, ready to work.
+
+    drafts: whether transcripts are decoded several tokens a pass where the backbone has blocks for it; greedy text
+    is the same either way.
+    """
 
     def __init__(self, backbone: Backbone, model: PreTrainedModel, slots: int) -> None:
         self.backbone, self.tokens = backbone, backbone.tokens
         self.engine = InProcessEngine(model, self.tokens.eos, self.tokens.pad, slots)
+        self.drafts = True
+
+    @cached_property
+    def _verified(self) -> VerifiedDecoder | None:
+        """Asks the ordinary engine's own numbers where rounding could decide."""
+        if self.backbone.mtp is None:
+            return None
+        engine, tokens = self.engine, self.tokens
+        slots = engine.slots
+        return VerifiedDecoder(
+            engine.model, self.backbone.mtp, tokens.eos, tokens.pad, slots, ordinary_slots=slots
+        )
+
+    @property
+    def hearing(self) -> RolloutEngine:
+        """What decodes transcripts."""
+        return (self._verified if self.drafts else None) or self.engine
 
     @property
     def hearing_rate(self) -> int:
@@ -102,7 +124,7 @@ class Speaker:
         """
         constraint = asr_constraint(self.tokens)
         requests = [self.asr_request(wave, constraint, sampling) for wave in waves]
-        said = self.engine.generate(requests)
+        said = self.hearing.generate(requests)
         return [Transcript(self.tokens.read_text(g.tokens), g) for g in said]
 
     def asr_request(self, wave: Wave, constraint: Constraint, sampling: Sampling) -> Request:

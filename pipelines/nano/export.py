@@ -10,11 +10,12 @@ from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
 from trivox.policy.processing import NanoFeatureExtractor
 
 PARTS = ("encoder", "codec", "lm")
+MTP_FOLDER = "mtp"
 
 
 def export(folder: Path, checkpoint: Path) -> int:
-    """Copy backbone, tokenizer, token map, feature extractor, the encoder's letters and codec of a trained recipe;
-    returns their size in bytes.
+    """Copy backbone, tokenizer, token map, feature extractor, the encoder's letters, codec and, where there are
+    any, the blocks of multi-token prediction of a trained recipe; returns their size in bytes.
 
     Replaces the files of checkpoint that it writes and leaves others (a model card) alone. Raises NotFound.
     """
@@ -24,10 +25,10 @@ def export(folder: Path, checkpoint: Path) -> int:
     NanoFeatureExtractor().save_pretrained(folder / "lm")
     shutil.copyfile(folder / "encoder" / LETTERS_FILE, folder / "lm" / LETTERS_FILE)
     written = 0
-    for source, target in (
-        (folder / "lm", checkpoint),
-        (folder / "codec", checkpoint / CODEC_FOLDER),
-    ):
+    sources = [(folder / "lm", checkpoint), (folder / "codec", checkpoint / CODEC_FOLDER)]
+    if (folder / MTP_FOLDER).exists():
+        sources.append((folder / MTP_FOLDER, checkpoint))
+    for source, target in sources:
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted(source.iterdir()):
             partial = target / f".{file.name}.partial"

@@ -42,7 +42,7 @@ class NanoRecipe(BaseModel):
     encoder_learning_rate: float = 2e-3
     encoder_dropout: float = 0.1
 
-    codec_steps: int = Field(5000, ge=1)
+    codec_steps: int = Field(11000, ge=1)
     codec_batch: int = Field(8, ge=1)
     codec_segment_frames: int = Field(20, ge=4)
     """Length of a training segment in frames of 40 ms."""
@@ -71,6 +71,16 @@ class NanoRecipe(BaseModel):
     lm_position_limit: int = 1024
     lm_bf16: bool = True
     """bfloat16 matrix products in training; the saved weights are float32."""
+
+    mtp_depth: int = Field(5, ge=1, le=16)
+    """Blocks of multi-token prediction, for the asr branch."""
+    mtp_steps: int = Field(500, ge=0)
+    mtp_learning_rate: float = 2e-3
+    mtp_joint_steps: int = Field(0, ge=0)
+    """Steps of joint calibration, which changes the language model too; 0 leaves it as it is."""
+    mtp_joint_learning_rate: float = 2e-5
+    mtp_stored: Literal["float32", "float16", "bfloat16"] = "float16"
+    """Of the blocks on disk: what they draft is verified, so half precision costs no accuracy."""
 
     checkpoint_every: int = Field(200, ge=1)
     """Steps between the checkpoints that a stopped run resumes from."""

@@ -94,7 +94,7 @@ def _step(
     rows = examples.batch(branch, rng)
     ids, mask, labels = padded_rows(rows, examples.tokens.pad)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.lm_bf16):
-        embedded = _embedded(model, ids, rows, examples)
+        embedded = embeddings_of(model, ids, rows, examples)
         loss = model(inputs_embeds=embedded, attention_mask=mask, labels=labels).loss
     optimiser.zero_grad()
     loss.backward()
@@ -103,7 +103,7 @@ def _step(
     return {branch: float(loss.item())}
 
 
-def _embedded(
+def embeddings_of(
     model: TrivoxForCausalLM, ids: Tensor, rows: list[Example], examples: Examples
 ) -> Tensor:
     """Embeddings [B, L, H] with the adapter's in the placeholders: the encoder is frozen, so what it hears was

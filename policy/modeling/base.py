@@ -125,7 +125,7 @@ class TrivoxModel(TrivoxPreTrainedModel):
             begins = past_key_values is None or past_key_values.get_seq_length() == 0
             inputs_embeds = self.get_input_embeddings()(input_ids)
             if begins or input_features is not None:
-                inputs_embeds = self._merged(input_ids, inputs_embeds, input_features, feature_mask)
+                inputs_embeds = self.merged(input_ids, inputs_embeds, input_features, feature_mask)
         elif input_features is not None:
             raise ConfigError(
                 "inputs_embeds and input_features are given: give input_ids with the features"
@@ -140,7 +140,7 @@ class TrivoxModel(TrivoxPreTrainedModel):
         )
         return outputs
 
-    def _merged(
+    def merged(
         self, ids: Tensor, embedded: Tensor, features: Tensor | None, mask: Tensor | None
     ) -> Tensor:
         """Embeddings [B, L, H] with those of the audio in the place of the placeholders."""

@@ -60,6 +60,12 @@ def transcribe(
         float | None,
         typer.Option(help="Seconds of a piece, at most; otherwise as long as the policy hears."),
     ] = None,
+    drafts: Annotated[
+        bool,
+        typer.Option(
+            help="Decode several tokens a pass where the policy has blocks for it; the text is the same."
+        ),
+    ] = True,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -73,10 +79,15 @@ def transcribe(
     resident, version, adapter = load_policy(workspace, policy)
     rows: list[dict[str, Any]] = []
     with resident.using(adapter) as speaker:
+        speaker.drafts = drafts
         for file in progress(files, "transcribing"):
             for channel, samples, rate in _channels(file, channels):
                 heard = _heard(speaker, samples, rate, nbest, longest)
                 where = {"file": str(file)} | ({} if channel is None else {"channel": channel})
+                if accepted := heard.get("accepted"):
+                    say(
+                        f"{_named(where)}: {accepted['mean_length']:.1f} of {accepted['longest']} tokens a pass"
+                    )
                 if not heard["speech"]:
                     say(f"{_named(where)}: no speech in {heard['duration_s']:.1f} s")
                 rows.append(where | heard)
@@ -192,11 +203,29 @@ def _heard(
                 for c in one.heard.candidates
             ]
         segments.append(segment)
+    shown = {"accepted": accepted} if (accepted := _accepted(found)) else {}
     return {
         "text": found.text,
         "speech": found.has_speech,
         "duration_s": found.duration_s,
         "segments": segments,
+    } | shown
+
+
+def _accepted(found: "LongTranscript[Any]") -> dict[str, Any] | None:
+    """How many drafted tokens stayed, where any were drafted."""
+    from trivox.platform.statistics.acceptance import acceptance
+
+    said = [getattr(segment.heard, "generation", None) for segment in found.segments]
+    rates = acceptance(one.decoding for one in said if one is not None)
+    if rates is None:
+        return None
+    return {
+        "mean_length": rates.mean_length,
+        "longest": rates.longest,
+        "prefix_survival": rates.prefix_survival,
+        "conditional": rates.conditional,
+        "rounds": rates.rounds,
     }
 
 

@@ -43,22 +43,32 @@ def train(
     part: Annotated[
         str,
         typer.Option(
-            help="encoder, codec, lm, or all. The first two may run side by side, lm needs the encoder."
+            help="encoder, codec, lm, mtp, or all. The first two may run side by side, lm needs the encoder and "
+            "mtp the lm."
         ),
     ] = "all",
     checkpoint: Annotated[
         Path | None, typer.Option(help="Where to export the trained model.")
     ] = None,
 ) -> None:
-    """Train encoder, codec and language model; a stopped run resumes. Some two hours on two cores."""
+    """Train encoder, codec, language model and its blocks of multi-token prediction; a stopped run resumes.
+
+    Some two and a quarter hours on two cores.
+    """
     from trivox.pipelines.nano.export import export
     from trivox.pipelines.nano.recipe import NanoRecipe
     from trivox.pipelines.nano.train_codec import train_codec
     from trivox.pipelines.nano.train_encoder import train_encoder
     from trivox.pipelines.nano.train_lm import train_lm
+    from trivox.pipelines.nano.train_mtp import train_nano_mtp
     from trivox.platform.errors import UsageError
 
-    parts = {"encoder": train_encoder, "codec": train_codec, "lm": train_lm}
+    parts = {
+        "encoder": train_encoder,
+        "codec": train_codec,
+        "lm": train_lm,
+        "mtp": train_nano_mtp,
+    }
     if part not in (*parts, "all"):
         raise UsageError(f"--part is {part!r}: give {', '.join(parts)} or all")
     numbers = NanoRecipe.load(recipe)

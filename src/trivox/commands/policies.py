@@ -11,6 +11,7 @@ from trivox.commands.common import (
     JsonOption,
     WorkspaceOption,
     open_workspace,
+    print_figures,
     print_json,
     print_rows,
 )
@@ -169,6 +170,45 @@ def train(
     asked = _recipe(recipe, overrides)
     made = train_policy(open_workspace(workspace), asked, name)
     print_json(made) if json else _show_training(made)
+
+
+@app.command("train-mtp")
+def train_mtp(
+    name: Annotated[str, typer.Option(help="Name of the version that is made.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="Prompt set with recordings and their texts; repeat it.", metavar="SET"),
+    ],
+    parent: Annotated[str, typer.Option(help="The backbone that the blocks are for.")] = "nano",
+    steps: Annotated[int, typer.Option(help="With the blocks alone learning.", min=0)] = 500,
+    joint_steps: Annotated[
+        int,
+        typer.Option(help="With language model and audio adapter learning too, slowly.", min=0),
+    ] = 0,
+    depth: Annotated[int, typer.Option(help="Blocks: drafts a pass.", min=1, max=16)] = 5,
+    seed: Annotated[int, typer.Option(help="Another seed is another version.")] = 0,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Train blocks of multi-token prediction, by which a backbone transcribes several tokens a pass.
+
+    The text stays what it is: what the blocks draft is verified. Started again in the same way, a run that was
+    stopped goes on.
+
+    \b
+    trivox policy train-mtp --data calls --name nano-fast
+    """
+    from trivox.pipelines.training.mtp import MTPSettings
+    from trivox.pipelines.training.mtp_service import MTPRecipe, train_blocks
+
+    recipe = MTPRecipe(
+        data=_weighted(data, "--data") or {},
+        parent=parent,
+        seed=seed,
+        train=MTPSettings(depth=depth, steps=steps, joint_steps=joint_steps),
+    )
+    made = train_blocks(open_workspace(workspace), recipe, name)
+    print_json(made) if json else print_figures(made)
 
 
 def _weighted(options: list[str] | None, option: str) -> dict[str, float] | None:

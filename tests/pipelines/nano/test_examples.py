@@ -18,7 +18,7 @@ from trivox.pipelines.nano.examples import (
 )
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.train_encoder import load_speller
-from trivox.pipelines.nano.train_lm import ADAPTER_STACK, _embedded
+from trivox.pipelines.nano.train_lm import ADAPTER_STACK, embeddings_of
 from trivox.platform.errors import ConfigError
 from trivox.policy.encoder.features import log_mel
 from trivox.policy.modeling import TrivoxForCausalLM
@@ -202,7 +202,7 @@ def test_a_training_step_sees_what_the_forward_sees(trained: Path, examples: Exa
     for row, mel in enumerate(mels):
         feature_mask[row, : len(mel)] = 1
     with torch.no_grad():
-        embedded = _embedded(model, ids, rows, examples)
+        embedded = embeddings_of(model, ids, rows, examples)
         trained_on = model(inputs_embeds=embedded, attention_mask=mask).logits
         heard = model(
             input_ids=ids, attention_mask=mask, input_features=features, feature_mask=feature_mask
