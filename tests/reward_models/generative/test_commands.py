@@ -105,8 +105,8 @@ def test_wrong_usage(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_small_instruct_model_judges_end_to_end_and_its_flips_are_told() -> None:
-    """SmolLM2-135M on the packaged pairs: nearly all position, so what is left after debiasing is mostly "cannot tell"
-    and never a made-up preference."""
+    """SmolLM2-135M on the packaged pairs: nearly all position, so what is left after debiasing is mostly "cannot
+    tell" and never a made-up preference."""
     told = json.loads(run("judge", "--model", "smollm2", "--json").stdout)
     assert told["judged"] == 20 and told["failures"] == 0
     assert told["flip_rate_before"] > 0.5 and told["flip_rate_after"] == 0
