@@ -31,12 +31,14 @@ from trivox.pipelines.live.pcm import to_pcm16
 TOKEN = "a-token-for-tests-only"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 WAIT_S = 60
+SMALL = 1 << 13
 Event = dict[str, Any]
 
 
 class Server:
     def __init__(self, live: Live, port: int) -> None:
-        self.live, self.host = live, f"127.0.0.1:{port}"
+        self.live, self.address = live, ("127.0.0.1", port)
+        self.host = f"127.0.0.1:{port}"
         self.http = f"http://{self.host}/v1"
 
     def socket(self, model: str = TINY, **options: Any) -> connect:
@@ -58,6 +60,8 @@ def serving(root: Path, **limits: Any) -> Iterator[Server]:
     live = Live(Hub(root, slots=4), TINY, limits=LiveLimits(**limits))
     app = build_app(live, TokenAccess(TOKEN))
     opened = socket.socket()
+    # A client that does not read is then noticed after kilobytes, not after the megabytes of a fast network.
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     opened.bind(("127.0.0.1", 0))
     settings = {"log_config": None, "ws_max_size": live.limits.frame_bytes}
     server = uvicorn.Server(uvicorn.Config(app, ws_per_message_deflate=False, **settings))
@@ -280,11 +284,15 @@ def test_a_client_that_reads_nothing_is_closed(live_root: Path, sentence: np.nda
     """It asks and asks; what waits for it stays bounded, and the close says why once it reads again."""
 
     async def work(server: Server) -> None:
-        async with server.socket(max_queue=1) as client:
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        plain.connect(server.address)
+        async with server.socket(max_queue=1, sock=plain) as client:
+            await until(client, "session.created")
             client.transport.pause_reading()
             asked = hearing() | {"instructions": "a" * 2000}
             end = time.monotonic() + WAIT_S
-            while not (closing(server) or not server.live.sockets) and time.monotonic() < end:
+            while not closing(server) and time.monotonic() < end:
                 try:
                     async with asyncio.timeout(0.2):
                         await send(client, "session.update", session=asked)
