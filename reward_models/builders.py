@@ -65,7 +65,7 @@ def transcript(name: str) -> Scorer:
 
 
 def gate(name: str) -> Scorer:
-    from trivox.reward_models.verifiable import defects, gates
+    from trivox.reward_models.verifiable import defects, echo, gates
 
     made: dict[str, Callable[[], Scorer]] = {
         "audible": defects.AudibleGate,
@@ -74,6 +74,7 @@ def gate(name: str) -> Scorer:
         "end": gates.EndGate,
         "clipping": defects.ClippingGate,
         "clicks": defects.ClickGate,
+        "echo": echo.EchoGate,
     }
     return made[name]()
 

@@ -90,6 +90,7 @@ _ENTRIES = (
     _gate("end", (ENDING,), "Generation came to its end by itself"),
     _gate("clipping", (AUDIO,), "The loudest samples are not flattened"),
     _gate("clicks", (AUDIO,), "No clicks"),
+    _gate("echo", _SPOKEN, "No stretch of the speech is said again"),
 )  # fmt: skip
 _SCORERS = {entry.name: entry for entry in _ENTRIES}
 
