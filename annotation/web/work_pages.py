@@ -14,6 +14,8 @@ from trivox.annotation.web.render import html, markdown, page, sections, words_o
 from trivox.annotation.work.shapes import REPORTS, Lease, Nothing, SkipReason, Why
 
 ONWARD = {Why.GUIDELINE: "/campaigns/{campaign}", Why.DEVICE: "/check?campaign={campaign}"}
+MODULES = ("site", "api", "board", "player", "stretch", "wave", "keys", "kinds", "diff", "marks")
+"""What task.js imports: named in the page, they come at once and not one after the other."""
 
 
 def work_routes(house: House) -> APIRouter:
@@ -51,6 +53,7 @@ def task_page(request: Request, house: House, who: Principal, lease: Lease) -> H
         who,
         campaign_name=card.name,
         guideline=markdown(guideline_of(house, card, words_of(request))[0]),
+        modules=MODULES,
         skip_reasons=list(SkipReason),
         reports=REPORTS,
         words=sections(words_of(request), ["js"]),

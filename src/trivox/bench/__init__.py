@@ -16,6 +16,11 @@ BENCHES = {
             "trivox.bench.annotation_load",
         ),
         Bench(
+            "annotation-page",
+            "a real browser: page ready, and sound after a key, each within 300 ms on loopback",
+            "trivox.bench.annotation_page",
+        ),
+        Bench(
             "rollout-tokens",
             "B4: useful tokens/s of 128 rollouts of long-tailed lengths in 16 slots; against padded generate",
             "trivox.bench.rollout_tokens",

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivox.annotation.web.render import data, markdown, own_path
+from trivox.annotation.web.work_pages import MODULES
 
 WEB = Path(__file__).resolve().parents[3] / "annotation" / "web"
 
@@ -68,3 +69,14 @@ def test_colours_are_named_in_one_place() -> None:
     """A colour of its own in app.css would not change with light and dark."""
     css = (WEB / "static" / "app.css").read_text(encoding="utf-8")
     assert re.findall(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)", css) == []
+
+
+def test_the_page_names_every_module_that_its_script_needs() -> None:
+    """One that is not named comes later, after those that import it."""
+    needed, left = set[str](), ["task"]
+    while left:
+        text = (WEB / "static" / f"{left.pop()}.js").read_text(encoding="utf-8")
+        fresh = set(re.findall(r'from "\./(\w+)\.js"', text)) - needed
+        needed |= fresh
+        left += fresh
+    assert needed == set(MODULES)
