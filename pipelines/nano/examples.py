@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +98,10 @@ class Examples:
                     "more sentences and replies of tts_voices in another folder, or ask for 0"
                 )
 
-    def batch(self, branch: str, rng: np.random.Generator) -> list[Example]:
-        """Rows of like length, up to the recipe's number of tokens."""
+    def batch(self, branch: str, rng: np.random.Generator, even: bool = False) -> list[Example]:
+        """Rows of like length, up to the recipe's number of tokens. even: of tts, each voice as often."""
+        if even and branch == "tts":
+            return self._even(rng)
         make = {"asr": self.asr, "tts": self.tts, "realtime": self.realtime}[branch]
         order = self.sorted[branch]
         window = max(1, len(order) // 12)
@@ -113,6 +116,23 @@ class Examples:
                 break
             rows.append(row)
         return rows or [make(int(order[begin]), rng)]
+
+    def _even(self, rng: np.random.Generator) -> list[Example]:
+        """A window of like length of each voice, a row of each in turn."""
+        place, rows, longest = rng.random(), list[Example](), 0
+        turns = []
+        for clips in self.by_voice.values():
+            order = sorted(clips, key=lambda i: len(self.codes[i]))
+            window = max(1, len(order) // 12)
+            begin = int(place * (len(order) - window + 1))
+            turns.append(rng.permutation(order[begin : begin + window])[:32])
+        for index in (int(i) for turn in zip_longest(*turns) for i in turn if i is not None):
+            row = self.tts(index, rng)
+            longest = max(longest, len(row))
+            if longest * (len(rows) + 1) > self.recipe.lm_batch_tokens and rows:
+                break
+            rows.append(row)
+        return rows
 
     def asr(self, index: int, rng: np.random.Generator) -> Example:
         take = int(rng.integers(len(self.takes)))

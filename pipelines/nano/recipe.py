@@ -56,6 +56,8 @@ class NanoRecipe(BaseModel):
     lm_heads: int = 4
     lm_feed_forward: int = 480
     lm_steps: int = Field(4000, ge=1)
+    lm_even_steps: int = Field(800, ge=0)
+    """Steps after these, at a lower learning rate, in which tts has each voice as often: most clips are of one."""
     lm_batch_tokens: int = Field(4800, ge=1)
     lm_learning_rate: float = 2.5e-3
     lm_branch_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
@@ -64,6 +66,12 @@ class NanoRecipe(BaseModel):
         "realtime": 0.32,
     }
     """Shares of the batches; a batch is of one branch."""
+    lm_even_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
+        "asr": 0.12,
+        "tts": 0.66,
+        "realtime": 0.22,
+    }
+    """The same in the last steps, in which all voices count alike."""
     lm_reasoning_share: float = Field(0.3, ge=0, le=1)
     """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
     lm_voice_balance: float = Field(6.0, gt=0)
@@ -74,7 +82,8 @@ class NanoRecipe(BaseModel):
 
     mtp_depth: int = Field(5, ge=1, le=16)
     """Blocks of multi-token prediction, for the asr branch."""
-    mtp_steps: int = Field(500, ge=0)
+    mtp_steps: int = Field(1100, ge=0)
+    mtp_batch_tokens: int = Field(1600, ge=1)
     mtp_learning_rate: float = 2e-3
     mtp_joint_steps: int = Field(0, ge=0)
     """Steps of joint calibration, which changes the language model too; 0 leaves it as it is."""

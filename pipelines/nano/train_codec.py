@@ -56,7 +56,7 @@ def train_codec(recipe: NanoRecipe, folder: Path) -> Path:
 
 
 class _Segments:
-    """Random segments of the training speech with their quantised features and pitch."""
+    """Random segments of the training speech, each voice as often, with their quantised features and pitch."""
 
     def __init__(self, recipe: NanoRecipe, folder: Path, codec: NanoCodec) -> None:
         self.recipe, self.codec = recipe, codec
@@ -64,12 +64,14 @@ class _Segments:
         self.codes = load_codes(folder / "train" / CODES_FILE)
         length = recipe.codec_segment_frames
         heard = [i for i, c in enumerate(self.corpus.clips) if c.voice in recipe.tts_voices]
-        self.usable = [i for i in heard if len(self.codes[i]) > length]
-        if not self.usable:
+        usable = [i for i in heard if len(self.codes[i]) > length]
+        if not usable:
             raise ConfigError(
                 f"codec_segment_frames is {length} and the longest of {len(heard)} clips has "
                 f"{max(len(self.codes[i]) for i in heard)} frames: choose shorter segments"
             )
+        voices = dict.fromkeys(self.corpus.clips[i].voice for i in usable)
+        self.by_voice = [[i for i in usable if self.corpus.clips[i].voice == v] for v in voices]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised features [B, T, F], log2(pitch / 160 Hz) [B, 4T], waveform [B, 640 T]."""
@@ -80,7 +82,8 @@ class _Segments:
 
     def _segment(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         length = self.recipe.codec_segment_frames
-        index = self.usable[rng.integers(len(self.usable))]
+        clips = self.by_voice[rng.integers(len(self.by_voice))]
+        index = clips[rng.integers(len(clips))]
         begin = int(rng.integers(len(self.codes[index]) - length))
         pitch = interpolate_unvoiced(self.corpus.pitch_of(index))
         wave = self.corpus.waveform(index)

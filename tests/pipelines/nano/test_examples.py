@@ -18,7 +18,7 @@ from trivox.pipelines.nano.examples import (
 )
 from trivox.pipelines.nano.recipe import NanoRecipe
 from trivox.pipelines.nano.train_encoder import load_speller
-from trivox.pipelines.nano.train_lm import ADAPTER_STACK, embeddings_of
+from trivox.pipelines.nano.train_lm import ADAPTER_STACK, _rate, embeddings_of
 from trivox.platform.errors import ConfigError
 from trivox.policy.encoder.features import log_mel
 from trivox.policy.modeling import TrivoxForCausalLM
@@ -138,6 +138,33 @@ def test_batches_are_of_the_branch_and_fit(examples: Examples, branch: str) -> N
         rows = examples.batch(branch, rng(seed))
         assert rows and {row.prompt[0] for row in rows} == {getattr(examples.tokens, branch)}
         assert len(rows) == 1 or max(map(len, rows)) * len(rows) <= limit
+
+
+def test_the_last_steps_have_each_voice_as_often(examples: Examples) -> None:
+    """By turns, so that no voice has two rows more than another; and rows that fit."""
+    limit = examples.recipe.lm_batch_tokens
+    for seed in range(10):
+        rows = examples.batch("tts", rng(seed), even=True)
+        assert rows and (len(rows) == 1 or max(map(len, rows)) * len(rows) <= limit)
+    codes = {
+        tuple(map(tuple, examples.codes[i])): voice
+        for voice, clips in examples.by_voice.items()
+        for i in clips
+    }
+    rows = examples.batch("tts", rng(), even=True)
+    drawn = [codes[tuple(map(tuple, examples.tokens.read_codes(row.completion)))] for row in rows]
+    counts = [drawn.count(voice) for voice in examples.by_voice]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_the_learning_rate_by_hand() -> None:
+    """Of 1000 steps and 100 even ones: half the cosine at 500, 2 % at the end, then 0.35 falling to nothing."""
+    recipe = NanoRecipe(lm_steps=1000, lm_even_steps=100)
+    assert _rate(recipe, 0) == pytest.approx(1 / 150)
+    assert _rate(recipe, 500) == pytest.approx(0.51)
+    assert _rate(recipe, 999) == pytest.approx(0.02, abs=1e-4)
+    assert _rate(recipe, 1000) == pytest.approx(0.35)
+    assert _rate(recipe, 1050) == pytest.approx(0.175)
 
 
 def test_the_same_seed_draws_the_same_batch(examples: Examples) -> None:
