@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trivox.platform.scoring import Scorer
 
 if TYPE_CHECKING:
+    from trivox.reward_models.verifiable.replies import Sentences
     from trivox.reward_models.verifiable.recognisers import Whisper
 
 
@@ -79,16 +80,23 @@ def gate(name: str) -> Scorer:
     return made[name]()
 
 
-def reply_likeness() -> Scorer:
-    from trivox.reward_models.verifiable.replies import ReplyLikeness, Sentences
+@cache
+def _sentences() -> "Sentences":
+    from trivox.reward_models.verifiable.replies import Sentences
 
-    return ReplyLikeness("reply-likeness", "reference", Sentences())
+    return Sentences()
+
+
+def reply_likeness() -> Scorer:
+    from trivox.reward_models.verifiable.replies import ReplyLikeness
+
+    return ReplyLikeness("reply-likeness", "reference", _sentences())
 
 
 def reply_relevance() -> Scorer:
-    from trivox.reward_models.verifiable.replies import ReplyLikeness, Sentences
+    from trivox.reward_models.verifiable.replies import ReplyLikeness
 
-    return ReplyLikeness("reply-relevance", "history", Sentences())
+    return ReplyLikeness("reply-relevance", "history", _sentences())
 
 
 def distillmos() -> Scorer:

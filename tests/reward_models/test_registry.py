@@ -64,5 +64,6 @@ WEIGHED = [
 def test_missing_weights_name_the_way_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(builders, "_whisper", builders._whisper.__wrapped__)
+    monkeypatch.setattr(builders, "_sentences", builders._sentences.__wrapped__)
     with pytest.raises(MissingModel, match=r"==[0-9.]+ is not installed: `make install`"):
         build(name)
