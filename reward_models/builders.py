@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from trivox.platform.scoring import Scorer
 
 if TYPE_CHECKING:
-    from trivox.reward_models.verifiable.replies import Sentences
     from trivox.reward_models.verifiable.recognisers import Whisper
+    from trivox.reward_models.verifiable.replies import Sentences
 
 
 @cache
