@@ -215,7 +215,20 @@ class Hub:
         ticket: Ticket = drawn.key
         if drawn.finish_reason is not None:
             self._over(ticket)
-        self._voices.submit(_hand, ticket, drawn)
+        self._voices.submit(self._hand, ticket, drawn)
+
+    def _hand(self, ticket: Ticket, drawn: Drawn) -> None:
+        """In the voice thread, which serves all sessions: who cannot take a token fails alone, and is told."""
+        if ticket.cancelled:
+            return
+        try:
+            ticket.take(drawn)
+        except Exception as error:
+            _log.exception("a token was not taken")
+            self.cancel(ticket)
+            if drawn.error is None:
+                kind = type(error).__name__
+                ticket.take(_failed(ticket, WorkError(f"what was drawn cannot be used ({kind})")))
 
     def _over(self, ticket: Ticket) -> None:
         self._tickets.discard(ticket)
@@ -232,15 +245,6 @@ class Hub:
             self._stopping = True
         for version in self._working():
             self._fail_all(version, WorkError("the server stops: begin again later"))
-
-
-def _hand(ticket: Ticket, drawn: Drawn) -> None:
-    if ticket.cancelled:
-        return
-    try:
-        ticket.take(drawn)
-    except Exception:  # of one session: the voice thread serves the others too
-        _log.exception("a token was not taken")
 
 
 def _failed(ticket: Ticket, error: TrivoxError) -> Drawn:

@@ -254,8 +254,9 @@ class LiveSession:
 
     def _take(self, reply: Reply, drawn: Drawn) -> None:
         """In the voice thread: a token of a reply."""
-        if reply is not self._drawing:
-            return
+        with self._lock:  # `respond` holds it until the reply is the one that is drawn
+            if reply is not self._drawing:
+                return
         if drawn.error is not None:
             self._finish(reply, FinishReason.FAILED, drawn.error)
             return

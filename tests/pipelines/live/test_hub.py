@@ -121,6 +121,26 @@ def test_a_step_that_breaks_fails_its_requests_and_the_thread_goes_on(
     assert "a step of tiny failed" in caplog.text
 
 
+def test_a_taker_that_breaks_is_told_and_its_slot_is_free(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    version, taker, told = hub.version(TINY), Taker(), list[Drawn]()
+    failed = threading.Event()
+
+    def breaks(drawn: Drawn) -> None:
+        if drawn.error is None:
+            raise ValueError("no place for this token")
+        told.append(drawn)
+        failed.set()
+
+    ticket = hub.draw(version, request(version, 1), breaks)
+    hub.draw(version, request(version, 1), taker)
+    assert failed.wait(WAIT_S) and "(ValueError)" in str(told[0].error)
+    ticket.stopped.result(WAIT_S)
+    assert taker.tokens() and taker.drawn[-1].error is None
+    assert len(told) == 1 and hub.under_way == 0 and "was not taken" in caplog.text
+
+
 def test_stopping_tells_whoever_waits(live_root: Path) -> None:
     taker = Taker()
     with Hub(live_root, slots=1) as hub:

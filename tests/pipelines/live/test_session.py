@@ -1,6 +1,7 @@
 """Turns, replies and interruptions, over a model of random weights and a clock of the audio that came in."""
 
 import queue
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -263,3 +264,25 @@ def test_playing_with_a_gap() -> None:
     played.add(0.1)
     assert (played.underruns, played.underrun_s) == (1, pytest.approx(0.3))
     assert played.heard_s == pytest.approx(1.0)
+
+
+def test_tokens_that_come_before_the_reply_is_known_wait(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine draws while `respond` is still at it: no token is lost."""
+    told, draw = Told(hub), hub.draw
+
+    def slow(*given: Any) -> Any:
+        ticket = draw(*given)
+        time.sleep(0.3)
+        return ticket
+
+    monkeypatch.setattr(hub, "draw", slow)
+    told.session.say("hello there")
+    told.session.respond()
+    done = told.until(ReplyDone)
+    reply = told.session._playing
+    assert reply is not None and reply.ticket is not None and done.tokens > 0
+    speaker = hub.version(TINY).speaker
+    (whole,) = speaker.engine.generate([reply.ticket.request])
+    assert reply.stream.ids == whole.tokens
