@@ -13,6 +13,7 @@ from trivox.platform.errors import NotFound
 from trivox.platform.progress import bar
 from trivox.policy.backbone import WEIGHTS_FILE
 from trivox.policy.modeling import TrivoxForCausalLM
+from trivox.policy.mtp.decode import note_rounding
 from trivox.policy.mtp.loss import HorizonLoss
 from trivox.policy.vocabulary import TokenMap
 
@@ -23,7 +24,7 @@ _STREAM = 31
 def train_nano_mtp(recipe: NanoRecipe, folder: Path) -> Path:
     """Train blocks on the language model in `folder/lm` and the asr rows of its corpus; returns their folder.
 
-    Resumes from its checkpoint. With mtp_joint_steps the calibrated language model replaces the one in `folder/lm`.
+    Resumes from its checkpoint. With mtp_joint_steps the calibrated model replaces the one in `folder/lm`.
 
     Raises NotFound when nothing is prepared or the language model is not trained, else as `train_mtp`.
     """
@@ -31,6 +32,7 @@ def train_nano_mtp(recipe: NanoRecipe, folder: Path) -> Path:
     if not (folder / "lm" / WEIGHTS_FILE).exists():
         raise NotFound(f"{folder}: lm is not trained yet: trivox nano train --part lm")
     model = TrivoxForCausalLM.from_pretrained(folder / "lm")
+    recipe = recipe.model_copy(update={"lm_batch_tokens": recipe.mtp_batch_tokens})
     examples = Examples(recipe, folder, TokenMap.load(folder / "lm"))
     settings = mtp_settings(recipe)
     with bar() as shown:
@@ -48,6 +50,7 @@ def train_nano_mtp(recipe: NanoRecipe, folder: Path) -> Path:
             folder / "mtp.checkpoint.pt",
             on_step,
         )
+    note_rounding(model, blocks, examples.tokens)
     blocks.save(folder / "mtp", recipe.mtp_stored)
     if settings.joint_steps:
         model.save_pretrained(folder / "lm")

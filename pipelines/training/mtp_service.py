@@ -21,6 +21,7 @@ from trivox.platform.registry import register, resolve
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import Backbone, backbone_hash, locate
 from trivox.policy.mtp.blocks import embedded, mtp_hash
+from trivox.policy.mtp.decode import note_rounding
 from trivox.policy.mtp.loss import HorizonLoss
 from trivox.policy.rows import collate
 from trivox.policy.trainers.batches import BatchPlan, plan_batches
@@ -105,6 +106,7 @@ def _train(
         )
     if recipe.train.joint_steps:
         backbone.lm.save_pretrained(partial)
+    note_rounding(backbone.lm, blocks, backbone.tokens)
     blocks.save(partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)

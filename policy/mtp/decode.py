@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trivox.platform.errors import ConfigError, WorkError
+from trivox.platform.records import Sampling
+from trivox.policy.branches.asr import asr_constraint, asr_prompt
 from trivox.policy.engine.decoder import SlotDecoder
 from trivox.policy.engine.drawing import check_row
 from trivox.policy.engine.requests import (
@@ -42,6 +44,7 @@ from trivox.policy.mtp.row import Row, Verdict
 from trivox.policy.mtp.rules import Vocabulary
 from trivox.policy.mtp.window import RowsCache, Window
 from trivox.policy.rows import pad_features
+from trivox.policy.vocabulary import TokenMap
 
 
 @dataclass
@@ -331,6 +334,19 @@ def same_prompt(one: Request, other: Request) -> bool:
         and len(one.audio) == len(other.audio)
         and all(mine is yours for mine, yours in zip(one.audio, other.audio, strict=True))
     )
+
+
+def note_rounding(lm: PreTrainedModel, blocks: MTPBlocks, tokens: TokenMap) -> None:
+    """Measure, on this machine, what decoding would measure before its first transcript, so that it lies with the
+    blocks: beside ordinary decoding of one slot and of the usual number."""
+    request = Request(asr_prompt(tokens, 0), asr_constraint(tokens), Sampling(0.0), seed=0)
+    found = [
+        VerifiedDecoder(lm, blocks, tokens.eos, tokens.pad, ordinary_slots=slots).measure_rounding(
+            request
+        )
+        for slots in (1, 16)
+    ]
+    blocks.rounding[rounding_key(lm)] = max(found)
 
 
 PATIENCE = 4

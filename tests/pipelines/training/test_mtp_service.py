@@ -1,5 +1,7 @@
 """Blocks for a registered backbone: a version of its own, which transcribes as its parent does."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from trivox.platform.errors import UsageError
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import backbone_hash
+from trivox.policy.mtp.blocks import MTP_CONFIG, MTPConfig
 from trivox.policy.resident import ResidentPolicy
 
 SETTINGS = MTPSettings(depth=2, steps=3, warm_up=1, bf16=False)
@@ -23,6 +26,7 @@ def test_blocks_make_a_version(ws: Workspace, record: Record) -> None:
     folder = ws.root / policy.artefact
     assert policy.parents == {"po_tiny": 1.0} and policy.backbone is None
     assert backbone_hash(folder) == backbone_hash(ws.root / "tiny")
+    assert MTPConfig(**json.loads((folder / MTP_CONFIG).read_text())).rounding["cpu/float32"] > 0
     assert policy.artefact_hash != backbone_hash(folder)
     assert train_blocks(ws, recipe, "fast") == made
     wave = 0.3 * np.sin(np.arange(8000) / 5).astype(np.float32)
