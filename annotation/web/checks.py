@@ -124,4 +124,5 @@ def volume_sound() -> Samples:
 def _tone(hertz: float, seconds: float) -> Samples:
     time = np.arange(round(seconds * RATE)) / RATE
     edge = np.minimum(1.0, np.minimum(time, time[::-1]) / RAMP_S)
-    return 0.3 * np.sin(2 * np.pi * hertz * time) * np.sin(np.pi / 2 * edge) ** 2
+    made: Samples = 0.3 * np.sin(2 * np.pi * hertz * time) * np.sin(np.pi / 2 * edge) ** 2
+    return made

@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
-from tests.annotation.web.sites import Site, trained_site
+from tests.annotation.web.sites import Site, plain_site, trained_site
 from tests.e2e.browser import chromium, complaints, press, sees, shoot, tab_to, until
 from trivox.annotation.web.checks import GAP_S, RATE, ROUNDS, TONE_S
 from trivox.annotation.web.serving import ServedApp, listen
@@ -165,3 +165,122 @@ def train(chrome: Chrome, site: Site, person: Person) -> None:
     sees(chrome, "The other one swallows a word.")
     shoot(chrome, "feedback")
     press(chrome, Keys.ENTER)
+
+
+def judged(workspace: Workspace) -> list[Judgement]:
+    return workspace.records.find(Judgement)
+
+
+def begin(chrome: Chrome, served: ServedApp, site: Site) -> None:
+    """Straight to the first question."""
+    join(chrome, served, site.invite())
+    enter_campaign(chrome)
+    until(chrome, WORKING)
+
+
+FORGE = """
+const done = arguments[0];
+const task = document.getElementById("task");
+const token = document.querySelector("meta[name=csrf-token]").content;
+fetch(`/api/v1/leases/${task.dataset.lease}/answer`, {
+  method: "POST",
+  headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
+  body: JSON.stringify({ kind: "comparison", comparison: 3, idempotency_key: "forged-answer" }),
+}).then(async (response) => done([response.status, (await response.json()).error]));
+"""
+COMPOSE = """
+for (const [key, more] of [["s", { isComposing: true }], ["u", { keyCode: 229 }]]) {
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...more }));
+}
+return document.querySelector("dialog[open]") === null;
+"""
+KEPT = """
+return ["[name=comment]", "[name=choice]:checked"].map((one) => document.querySelector(one).value)
+"""
+STATE = """
+const playing = [...document.querySelectorAll(".clip.playing")].map((row) => row.dataset.label);
+return playing.join("")
+"""
+
+
+def test_hearing_skipping_undoing_and_typing(chrome: Chrome, workspace: Workspace) -> None:
+    site = plain_site(workspace, 3)
+    with ServedApp(site.app, listen()) as served:
+        begin(chrome, served, site)
+        status, text = chrome.execute_async_script(FORGE)
+        assert status == 409 and "listen to it" in text
+        press(chrome, "2", Keys.ENTER)
+        sees(chrome, "First listen to all of it.")
+        assert judged(workspace) == []
+
+        for keys, playing in [("a", "A"), ("b", "B"), (" ", ""), ("x", "A"), ("x", "B"), ("b", "")]:
+            press(chrome, keys)
+            until(chrome, f"(() => {{ {STATE} }})() === arguments[0]", playing)
+        press(chrome, "r")
+        until(chrome, HEARD, 1)
+        press(chrome, "a")
+        until(chrome, HEARD, 2)
+        until(chrome, OPEN)
+
+        # What is typed is text, and what is composed is not for us.
+        press(chrome, "c")
+        press(chrome, "sub? 12")
+        assert chrome.execute_script(COMPOSE)
+        press(chrome, Keys.TAB)
+        press(chrome, "m", "m", "5")
+        sees(chrome, "draft saved")
+        chrome.refresh()
+        until(chrome, OPEN)
+        assert chrome.execute_script(KEPT) == ["sub? 12", "-2"]
+        assert len(chrome.find_elements("css selector", ".spans li")) == 1
+        press(chrome, Keys.ENTER)
+        sees(chrome, "1 done, 2 to go")
+        (first,) = judged(workspace)
+        assert first.comment == "sub? 12" and len(first.spans) == 1
+        assert answer_as_shown(workspace, first) == -2
+
+        press(chrome, "u")
+        sees(chrome, "You are changing your last answer")
+        until(chrome, OPEN)
+        press(chrome, "7", Keys.ENTER)
+        until(chrome, "!document.body.innerText.includes('changing your last')")
+        sees(chrome, "1 done, 2 to go")
+        assert [one.supersedes for one in judged(workspace)] == [None, first.id]
+
+        press(chrome, "s")
+        press(chrome, "1", Keys.ENTER)
+        sees(chrome, "2 done, 1 to go")
+        assert judged(workspace)[-1].answer.abstention == "broken_audio"
+        refused = [one for one in complaints(chrome) if "409" not in one]
+        assert refused == []
+
+
+STRETCH = """
+const [speed, done] = arguments;
+import("/static/stretch.js").then(({ stretch }) => {
+  const rate = 24000;
+  const tone = new AudioBuffer({ length: rate, numberOfChannels: 1, sampleRate: rate });
+  const sine = (_, i, all) => { all[i] = 0.5 * Math.sin(2 * Math.PI * 440 * i / rate); };
+  tone.getChannelData(0).forEach(sine);
+  const made = stretch(tone, speed).getChannelData(0);
+  let crossings = 0;
+  let jump = 0;
+  for (let i = 1; i < made.length; i += 1) {
+    crossings += made[i - 1] < 0 && made[i] >= 0;
+    jump = Math.max(jump, Math.abs(made[i] - made[i - 1]));
+  }
+  done([made.length / rate, crossings / (made.length / rate), jump]);
+});
+"""
+
+
+def test_slower_and_faster_keep_the_pitch(chrome: Chrome, workspace: Workspace) -> None:
+    """A tone of 440 Hz steps by at most 0.5 * 2 pi * 440 / 24000 = 0.0576 between samples: more is a click."""
+    site = plain_site(workspace, 1)
+    with ServedApp(site.app, listen()) as served:
+        chrome.get(served.address + "/sign-in")
+        for speed in (0.5, 0.75, 1, 1.25, 1.5):
+            seconds, hertz, jump = chrome.execute_async_script(STRETCH, speed)
+            assert seconds == pytest.approx(1 / speed, abs=0.001)
+            assert hertz == pytest.approx(440, rel=0.02)
+            assert jump < 0.06

@@ -64,6 +64,8 @@ class Task {
     this.board.addEventListener("progress", () => { this.#opened(); this.show(); });
     this.board.addEventListener("trouble", ({ detail }) => this.trouble(detail));
     this.board.addEventListener("play", () => tell(""));
+    this.leaving = () => { if (this.#draftTimer !== null) { clearTimeout(this.#draftTimer); this.#save(true); } };
+    addEventListener("pagehide", this.leaving);
     this.article.querySelector("[data-do=undo]").disabled = !this.article.dataset.canUndo;
     this.locked = true;
   }
@@ -123,6 +125,7 @@ class Task {
     if (words && typeof words === "string") tell(words);
     this.problem.hidden = true;
     this.show();
+    this.article.querySelector(".saved").textContent = "";
     clearTimeout(this.#draftTimer);
     this.#draftTimer = setTimeout(() => this.#save(), SAVE_AFTER_MS);
   }
@@ -133,10 +136,11 @@ class Task {
     this.button.disabled = !(this.board.unlocked && (this.kind.ready ?? this.kind.given() !== null));
   }
 
-  async #save() {
+  async #save(leaving = false) {
+    this.#draftTimer = null;
     const values = { ...this.kind.values(), reasons: this.#ticked(), comment: this.comment?.value ?? "", marks: this.marks.marks };
     try {
-      await send("PUT", `/api/v1/leases/${this.lease}/draft`, { values });
+      await send("PUT", `/api/v1/leases/${this.lease}/draft`, { values }, leaving);
       if (this.article.isConnected) this.article.querySelector(".saved").textContent = say("saved");
     } catch { /* the answer itself is kept by `send`; a draft is tried again with the next change */ }
   }
@@ -192,6 +196,7 @@ class Task {
   }
 
   end() {
+    removeEventListener("pagehide", this.leaving);
     clearTimeout(this.#draftTimer);
     this.endKeys();
     this.board.close(ahead);
