@@ -27,11 +27,13 @@ function bestStart(samples, natural, wanted, reach, length) {
 /** Starts of input frames, one for each hop of the output; found on the first channel, used for all. */
 function frameStarts(samples, frame, speed, reach) {
   const hop = frame / 2;
+  const latest = Math.max(0, samples.length - frame);
   const starts = [0];
-  for (let n = 1; n * hop * speed + frame + reach < samples.length; n += 1) {
-    const natural = starts[n - 1] + hop;
-    if (natural + frame > samples.length) break;
-    starts.push(bestStart(samples, natural, Math.round(n * hop * speed), reach, hop));
+  // Up to the last frame of the output, of which only the first half may still be within it.
+  for (let n = 1; (n + 1) * hop < samples.length / speed; n += 1) {
+    const natural = Math.min(starts[n - 1] + hop, samples.length - hop);
+    const wanted = Math.min(Math.round(n * hop * speed), latest);
+    starts.push(Math.min(latest, bestStart(samples, natural, wanted, reach, hop)));
   }
   return starts;
 }
