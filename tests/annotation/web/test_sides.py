@@ -2,16 +2,29 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.annotation.web.sites import plain_site
 from tests.annotation.work.conftest import people
+from trivox.annotation.work.leasing import side_order
 from trivox.annotation.work.service import Work
 from trivox.annotation.work.shapes import Lease, SkipReason
-from trivox.platform.records import Task, TaskLease
+from trivox.platform.records import Purpose, Task, TaskLease
 from trivox.platform.store import Workspace
 
 PAIRS, JUDGES = 40, 10
 
 
+def test_the_coin_is_fair(workspace: Workspace) -> None:
+    """4000 tosses: 2000 expected, deviation sqrt(4000 / 4) = 32, of which four are 126."""
+    site = plain_site(workspace, 1)
+    (task,) = workspace.records.find(Task, campaign=site.campaign.id)
+    shown = [side_order(f"judge{n}", task, Purpose.JUDGE) for n in range(4000)]
+    assert abs(sum(one == task.items for one in shown) - 2000) <= 126
+    assert shown[:9] == [side_order(f"judge{n}", task, Purpose.JUDGE) for n in range(9)]
+
+
+@pytest.mark.slow
 def test_sides_are_balanced_over_400_views_and_stable_on_reload(workspace: Workspace) -> None:
     """Of 400 fair coins 200 heads are expected, with a deviation of sqrt(400 / 4) = 10: four of these are 40."""
     site = plain_site(workspace, PAIRS, overlap=JUDGES)
