@@ -82,7 +82,7 @@ class NanoRecipe(BaseModel):
 
     mtp_depth: int = Field(5, ge=1, le=16)
     """Blocks of multi-token prediction, for the asr branch."""
-    mtp_steps: int = Field(1100, ge=0)
+    mtp_steps: int = Field(300, ge=0)
     mtp_batch_tokens: int = Field(1600, ge=1)
     mtp_learning_rate: float = 2e-3
     mtp_joint_steps: int = Field(0, ge=0)
