@@ -1,12 +1,14 @@
 """Errors of the live routes in the shape of OpenAI's, and a bound on what a body may hold."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from trivox.pipelines.live.access import Unauthorised, WrongOrigin
@@ -42,6 +44,8 @@ class LiveRoute(APIRoute):
                 return await handle(request)
             except TrivoxError as error:
                 return error_answer(error)
+            except HTTPException as error:
+                return _answer(error.status_code, "invalid_request_error", str(error.detail))
             except RequestValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"][1:])
@@ -101,14 +105,15 @@ class BodyLimit:
 
         async def sending(message: Message) -> None:
             nonlocal answered
-            answered = True
-            await send(message)
+            # What the app makes of a body that was not read to its end is no answer.
+            if taken <= self.size:
+                answered = True
+                await send(message)
 
-        try:
+        with suppress(_Beyond):
             await self.app(scope, counting, sending)
-        except _Beyond:
-            if not answered:
-                await self._refusal()(scope, receive, send)
+        if taken > self.size and not answered:
+            await self._refusal()(scope, receive, send)
 
     def _refusal(self) -> JSONResponse:
         return error_answer(TooLarge(f"more than {self.size} bytes: send less at once"))

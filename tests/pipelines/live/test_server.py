@@ -445,7 +445,13 @@ def test_a_body_that_does_not_say_how_long_it_is(server: Server) -> None:
             yield b"x" * (1 << 16)
 
     answer = httpx.post(f"{server.http}/audio/speech", content=endless(), headers=HEADERS)
-    assert answer.status_code == 413
+    assert answer.status_code == 413 and answer.json()["error"]["code"] == "too_large"
+
+
+def test_a_form_that_is_none(server: Server) -> None:
+    headers = HEADERS | {"Content-Type": "multipart/form-data"}
+    answer = httpx.post(f"{server.http}/audio/transcriptions", content=b"x", headers=headers)
+    assert answer.status_code == 400 and answer.json()["error"]["message"]
 
 
 def test_models(server: Server) -> None:
