@@ -176,7 +176,7 @@ def split_half(
     for _ in range(resamples):
         chosen = rng.integers(len(units), size=len(units))
         drawn.append(_ceiling(halves[rng.integers(splits)][None, chosen]))
-    known = [one for one in drawn if one is not None]
+    known = [one for one in drawn if one is not None and math.isfinite(one)]
     low, high = np.quantile(known, [0.025, 0.975]) if known else (-math.inf, math.inf)
     return Agreement(value, Interval(float(low), float(high)), len(units))
 

@@ -17,6 +17,7 @@ MARGINS: Mapping[str, float] = {
     "cosine": 0.05,
     "fraction": 0.05,
     "pass": 0.5,
+    "logits": 0.2,
 }
 """By unit: damage must cost more than this, and change that is no damage must not gain more."""
 _AT_ONCE = 16

@@ -1,0 +1,1 @@
+"""How far to trust a reward: its agreement with people, beside people's among themselves, and its faults."""
