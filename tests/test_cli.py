@@ -113,6 +113,7 @@ ELSEWHERE |= {("policy", "train")}  # tests/pipelines/training
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
 ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
 ELSEWHERE |= {("reward", "judge"), ("reward", "train-grm")}  # tests/reward_models/generative
+ELSEWHERE |= {("reward", "train")}  # tests/pipelines/test_reward_training.py
 ELSEWHERE |= {("bench",)}  # tests/bench
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit", "import")}

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trivox.commands import reward_generative
+from trivox.commands import reward_generative, reward_report
 from trivox.commands.common import JsonOption, print_figures, print_json, print_rows
 
 if TYPE_CHECKING:
     from trivox.platform.records import Branch
     from trivox.platform.scoring import Item
-    from trivox.reward_models.adversarial.battery import BatteryReport
     from trivox.reward_models.adversarial.clips import Spoken
     from trivox.reward_models.adversarial.dose import DoseResult
     from trivox.reward_models.composition import ComposedValue
@@ -23,6 +22,8 @@ app = typer.Typer(
 )
 app.command("judge")(reward_generative.judge)
 app.command("train-grm")(reward_generative.train_grm)
+app.command("train")(reward_report.train)
+app.command("report")(reward_report.report)
 WithOption = Annotated[
     str,
     typer.Option("--with", help="A scorer, a composition's TOML file, or asr, tts, realtime."),
@@ -145,43 +146,12 @@ def battery(
     """
     from trivox.platform.records import Branch
 
-    spoken = _clips(clips, texts, most, seconds)
+    spoken = attack_clips(clips, texts, most, seconds)
     if dose:
         failed = _dosed(with_, spoken, seed, dimension or [], json)
     else:
         failed = _attacked(with_, Branch(branch), spoken, seed, json)
     if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
-def report(
-    defaults: Annotated[
-        bool, typer.Option("--defaults", help="The packaged compositions of the three branches.")
-    ] = False,
-    clips: ClipsOption = None,
-    texts: TextsOption = None,
-    most: MostOption = 6,
-    seconds: BetweenOption = (1.2, 10.0),
-    seed: SeedOption = 0,
-    json: JsonOption = False,
-) -> None:
-    """How far to trust a reward: for the packaged ones, the attacks that get through."""
-    from trivox.platform.errors import UsageError
-    from trivox.reward_models.adversarial.battery import adversarial_failures, default_batteries
-
-    if not defaults:
-        raise UsageError("report of what? give --defaults for the packaged compositions")
-    reports = default_batteries(_clips(clips, texts, most, seconds), seed)
-    failures = adversarial_failures(reports)
-    if json:
-        told = [_battery_facts(one) for one in reports]
-        print_json({"seed": seed, "adversarial_failures": failures, "batteries": told})
-    else:
-        for one in reports:
-            _say_battery(one)
-        typer.echo(f"adversarial failures: {failures}")
-    if failures:
         raise typer.Exit(1)
 
 
@@ -251,7 +221,7 @@ def _told(part: dict[str, Any]) -> str:
     return f"{value['value']:.4f}{share}  {value['evidence'] or ''}"
 
 
-def _clips(
+def attack_clips(
     folder: Path | None, texts: Path | None, most: int, seconds: tuple[float, float]
 ) -> "list[Spoken]":
     """Recordings of a folder, else speech made here: one synthetic voice, labelled so."""
@@ -289,12 +259,13 @@ def _attacked(name: str, branch: "Branch", spoken: "list[Spoken]", seed: int, js
     from trivox.reward_models import registry
     from trivox.reward_models.adversarial.battery import battery_of_composition, battery_of_scorer
     from trivox.reward_models.composition import Composition
+    from trivox.reward_models.report.report import battery_facts
 
     if name in registry.names():
         found = battery_of_scorer(registry.build(name), spoken, seed, branch)
     else:
         found = battery_of_composition(Composition.of(name), spoken, seed)
-    print_json(_battery_facts(found)) if json else _say_battery(found)
+    print_json(battery_facts(found)) if json else reward_report.say_battery(found)
     return found.failures
 
 
@@ -321,26 +292,3 @@ def _dose_row(one: "DoseResult") -> tuple[str, ...]:
     severity = f"{one.severity:g} {one.unit}"
     ordered = f"{one.ordered} of {one.pairs}"
     return (one.dimension, severity, ordered, f"{one.share:.1%}", bounds, *means, str(one.failed))
-
-
-def _battery_facts(one: "BatteryReport") -> dict[str, Any]:
-    return {**asdict(one), "fooled_by": list(one.fooled_by), "adversarial_failures": one.failures}
-
-
-def _say_battery(one: "BatteryReport") -> None:
-    typer.echo(
-        f"{one.subject}: {one.clips} {one.kind} clips, seed {one.seed}, margin {one.margin:g}"
-    )
-    rows = [
-        (probe.probe, "must cost" if probe.damage else "must not pay", f"{probe.passed} of {probe.clips}",
-         probe.refused, _number(probe.mean_honest), _number(probe.mean_probe))
-        for probe in one.probes
-    ]  # fmt: skip
-    columns = ("probe", "rule", "got through", "refused", "honest", "attack")
-    print_rows("probes", columns, rows, "no probes", False)
-    for name in one.unscored:
-        typer.echo(f"not scored, so not attacked: {name}")
-
-
-def _number(value: float | None) -> str:
-    return f"{value:.3f}" if value is not None else "-"
