@@ -35,13 +35,14 @@ TARGET_S = 0.3
 SESSIONS = (1, 8, 32)
 SEEDS = 20
 WAIT_S = 300.0
+REPLIES = 9
 ASKED = "what is the weather in the garden"
 NOWHERE = Path("no-workspace")
 Wave = npt.NDArray[np.float32]
 
 
 def run(full: bool) -> Result:
-    """full: more repeats, and three turns of each session in place of one."""
+    """full: more repeats, and three times as many turns."""
     with Hub(NOWHERE, slots=max(SESSIONS)) as hub:
         version = hub.version(NANO)
         wave = _question(version.speaker)
@@ -56,7 +57,7 @@ def run(full: bool) -> Result:
             },
             repeats=15 if full else 2 * REPEATS - 1,
         )
-        live = {n: _Crowd(hub, version, wave, n).measured(3 if full else 1) for n in SESSIONS}
+        live = {n: _Crowd(hub, version, wave, n).measured(_rounds(n, full)) for n in SESSIONS}
     limit = sides["drawn"].median + sides["chunk"].median
     found = sides["streamed"].median / limit
     equal = bare.equal()
@@ -84,6 +85,11 @@ def run(full: bool) -> Result:
             "sessions end their turns all at once, on the wall clock",
         ),
     )
+
+
+def _rounds(count: int, full: bool) -> int:
+    """Turns of each session, so that there are at least REPLIES in all."""
+    return -(-REPLIES // count) * (3 if full else 1)
 
 
 def _question(speaker: Speaker) -> Wave:
