@@ -47,12 +47,12 @@ class Subject:
     def speaker(self) -> Speaker:
         return Speaker(self.backbone, self.backbone.lm, 1)
 
-    def requests(self, count: int) -> list[Request]:
+    def requests(self, count: int, rough: bool) -> list[Request]:
         """Greedy requests for `count` clips: held-out texts as the teacher speaks them, and variants of those."""
         constraint, rate = asr_constraint(self.backbone.tokens), self.backbone.hearing_rate
         return [
             self.speaker.asr_request(resample(wave, RATE, rate), constraint, GREEDY)
-            for wave in waves(count)
+            for wave in waves(count, rough)
         ]
 
     def plain(self, slots: int) -> InProcessEngine:
@@ -65,9 +65,9 @@ class Subject:
         return VerifiedDecoder(lm, self.backbone.mtp, tokens.eos, tokens.pad, slots, depth, certify)
 
 
-def waves(count: int) -> list[Wave]:
-    """At 16 kHz: one in ten spoken by the teacher (at least 8), the others those in noise, at other levels and cut
-    short."""
+def waves(count: int, rough: bool) -> list[Wave]:
+    """At 16 kHz: one in ten spoken by the teacher (at least 8), the others those at other levels and, if rough, in
+    noise and cut short."""
     rng, texts = random.Random("bench mtp"), list[str]()
     spoken = min(count, max(8, count // 10))
     while len(texts) < spoken:
@@ -76,11 +76,14 @@ def waves(count: int) -> list[Wave]:
             texts.append(text)
     clean = [speak(text, HIBARI_VOICE, Manner(), None) for text in texts]
     noise = np.random.default_rng(0)
-    return clean + [_variant(clean[i % spoken], noise) for i in range(spoken, count)]
+    return clean + [_variant(clean[i % spoken], noise, rough) for i in range(spoken, count)]
 
 
-def _variant(wave: Wave, rng: np.random.Generator) -> Wave:
+def _variant(wave: Wave, rng: np.random.Generator, rough: bool) -> Wave:
     level = 10 ** (rng.uniform(-12, 6) / 20)
+    if not rough:
+        louder: Wave = np.clip(level * wave, -1, 1).astype(np.float32)
+        return louder
     noisy = level * wave + rng.normal(0, 10 ** rng.uniform(-4, -1.5), len(wave))
     kept = int(len(wave) * rng.uniform(0.4, 1))
     cut: Wave = np.clip(noisy[:kept], -1, 1).astype(np.float32)

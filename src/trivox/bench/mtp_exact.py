@@ -38,7 +38,7 @@ ASSISTED = 16
 
 def run(full: bool) -> Result:
     subject = Subject.load()
-    requests = subject.requests(5000 if full else 500)
+    requests = subject.requests(5000 if full else 500, rough=True)
     plain = subject.plain(SLOTS).generate(requests)
     raw = subject.verified(SLOTS, certify=False).generate(requests)
     certified = subject.verified(SLOTS).generate(requests)

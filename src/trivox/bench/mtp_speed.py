@@ -27,7 +27,7 @@ OF_THE_LIMIT, SPEED_UP, WORTH = 0.9, 1.5, 1.7
 
 def run(full: bool) -> Result:
     subject = Subject.load()
-    requests = subject.requests(BATCHES[-1])
+    requests = subject.requests(BATCHES[-1], rough=False)
     few = requests[: 2 * CLIPS if full else CLIPS]
     timed = interleaved(_sides(subject, few, requests), repeats=9 if full else 5)
     terms = _terms(subject, few, timed)
