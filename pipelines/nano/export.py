@@ -4,12 +4,17 @@ import os
 import shutil
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 from trivox.pipelines.nano.train_encoder import LETTERS_FILE
 from trivox.platform.errors import NotFound
 from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
 from trivox.policy.processing import NanoFeatureExtractor
 
 PARTS = ("encoder", "codec", "lm")
+HALF = {"codec": "", "lm": "model.encoder."}
+"""Part -> how the names of its weights begin that are stored in half precision, to ship fewer bytes: what is
+frozen once it was trained. It is computed with in single precision all the same."""
 MTP_FOLDER = "mtp"
 
 
@@ -32,7 +37,20 @@ def export(folder: Path, checkpoint: Path) -> int:
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted(source.iterdir()):
             partial = target / f".{file.name}.partial"
-            shutil.copyfile(file, partial)
+            if file.name == WEIGHTS_FILE and source.name in HALF:
+                _store_half(file, partial, HALF[source.name])
+            else:
+                shutil.copyfile(file, partial)
             os.replace(partial, target / file.name)
-            written += file.stat().st_size
+            written += (target / file.name).stat().st_size
     return written
+
+
+def _store_half(source: Path, target: Path, begin: str) -> None:
+    """The weights of source, those whose names begin so as float16."""
+    weights = {
+        name: weight.half() if name.startswith(begin) else weight
+        for name, weight in load_file(source).items()
+    }
+    save_file(weights, target, metadata={"format": "pt"})
+    target.chmod(0o644)
