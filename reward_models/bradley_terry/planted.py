@@ -167,7 +167,7 @@ def _majority(p: tuple[float, float, float], raters: int) -> tuple[float, float]
     for first in range(raters + 1):
         for second in range(raters + 1 - first):
             tie = raters - first - second
-            chance = comb(raters, first) * comb(raters - first, second)
+            chance = float(comb(raters, first) * comb(raters - first, second))
             chance *= p[0] ** first * p[1] ** second * p[2] ** tie
             if first > max(second, tie):
                 found[0] += chance
@@ -181,7 +181,7 @@ def _worths(tokens: TokenMap, seed: int) -> dict[int, float]:
     low, high = tokens.audio_range(0)
     letters = [one for one in tokens.writable_ids() if one not in (tokens.pad, tokens.eos)]
     rng = random.Random(derived_seed("worth", seed))
-    worth = {}
+    worth: dict[int, float] = {}
     for ids in (range(low, high), letters):
         drawn = rng.sample(list(ids), min(CODES, len(ids)))
         worth |= {one: (1.0 if place % 2 else -1.0) for place, one in enumerate(drawn)}
