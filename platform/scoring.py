@@ -87,9 +87,9 @@ class Item:
     transcript; realtime: the reply's own words). hypothesis: the rollout's own text, where the rollout is a
     transcript. prompt: the id of the prompt, by which rollouts are grouped. language: BCP-47, "mul" for several.
     scope: "episode", "turn:2", "span:1200-1900" (ms). reference, reference_text: y*. voice: a recording of whoever
-    is to speak; baseline: how fast, high and loud it is by itself. instruction and directives: the style asked for, of the whole and of (start, end, word) in
-    characters of text. history: the turns before the reply. turns: those of the rollout, an episode. persona: its
-    description.
+    is to speak; baseline: how fast, high and loud it is by itself. instruction and directives: the style asked
+    for, of the whole and of (start, end, word) in characters of text. history: the turns before the reply. turns:
+    those of the rollout, an episode. persona: its description.
     """
 
     rollout: str

@@ -111,7 +111,7 @@ def add_tokens(tokenizer: Any, sizes: tuple[int, ...], wanted: Extension, rows: 
     _add(tokenizer, _MARK_TOKENS)
     first = len(tokenizer)
     _add(tokenizer, list(_audio_tokens(sizes, wanted.layout)))
-    marks = dict(
+    marks: dict[str, Any] = dict(
         zip((*MARKS, "end_think"), tokenizer.convert_tokens_to_ids([*_MARK_TOKENS]), strict=True)
     )
     needed = max(rows, len(tokenizer))
@@ -129,7 +129,7 @@ def add_tokens(tokenizer: Any, sizes: tuple[int, ...], wanted: Extension, rows: 
     )
 
 
-def _ends(tokenizer: Any) -> dict[str, int]:
+def _ends(tokenizer: Any) -> dict[str, Any]:
     """The ids of padding and end, which have to be two: added where the tokenizer has none of its own."""
     if tokenizer.eos_token_id is None:
         tokenizer.add_special_tokens({"eos_token": "<eos>"})

@@ -50,7 +50,11 @@ def _vote(name: str, of: str) -> Scorer:
     from trivox.reward_models.verifiable import recognisers
     from trivox.reward_models.verifiable.verdict import Verdict
 
-    voters = [_whisper("base"), _whisper("tiny"), recognisers.PocketSphinx()]
+    voters: list[recognisers.Recogniser] = [
+        _whisper("base"),
+        _whisper("tiny"),
+        recognisers.PocketSphinx(),
+    ]
     return Verdict(name, of, {one.name: one for one in voters})
 
 

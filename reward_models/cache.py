@@ -55,7 +55,7 @@ class ScoreFile:
             # The marks are question marks alone; the keys go in as parameters.
             query = f"SELECT key, value, uncertainty, evidence FROM score WHERE key IN ({marks})"
             rows = self._try(lambda file, q=query, k=some: file.execute(q, k).fetchall())
-            found |= {key: Value(*rest[:2], evidence=rest[2]) for key, *rest in rows or []}
+            found |= {key: Value(rest[0], rest[1], evidence=rest[2]) for key, *rest in rows or []}
         return found
 
     def put(self, values: dict[str, Value]) -> None:

@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ["annotation", "dashboards", "pipelines", "platform", "policy", "reward_models"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-OTHER_NAMES = {"markdown-it-py": "markdown_it", "argon2-cffi": "argon2", "python-ulid": "ulid", "scikit-learn": "sklearn"}
+OTHER_NAMES = {
+    "markdown-it-py": "markdown_it",
+    "argon2-cffi": "argon2",
+    "python-ulid": "ulid",
+    "scikit-learn": "sklearn",
+}
 WITHOUT_IMPORT = {"python-multipart": "FastAPI reads forms with it"}
 UNDECLARED = {
     "distillmos": "requirements/offline-models.txt",

@@ -43,7 +43,7 @@ class SpeechRequest(BaseModel):
     voice: str = Field("", max_length=100)
     instructions: str = Field("", max_length=1_000)
     response_format: Literal["wav", "pcm"] = "wav"
-    speed: Literal[1, 1.0] = 1
+    speed: float = Field(1.0, ge=1, le=1)
     seed: int = Field(0, ge=0, lt=1 << 63)
 
 

@@ -94,6 +94,7 @@ class LiveSession:
         self._playing: Reply | None = None
         self._unkept: Reply | None = None
         self.closed = False
+        self._listener: Listener
         self.configure(settings)
 
     def configure(self, settings: LiveSettings) -> None:

@@ -83,7 +83,8 @@ class Records:
             raise UsageError(
                 f"{kind.__name__} cannot be found by {unknown[0]!r}: by {', '.join(codec.scalars)}"
             )
-        query = _selection(kind, tuple((name, equal[name] is not None) for name in equal))
+        asked = tuple((name, equal[name] is not None) for name in equal)
+        query = _selection(kind, asked)  # type: ignore[arg-type]  # a class is hashable
         given = {
             name: value.value if isinstance(value, Enum) else value
             for name, value in equal.items()
@@ -108,7 +109,8 @@ class Records:
             self._writing() as connection,
             sql_errors(f"{self._place}: {kind.__name__} {record.id}"),
         ):
-            if connection.execute(_change(kind), row).rowcount == 0:
+            change = _change(kind)  # type: ignore[arg-type]  # a class is hashable
+            if connection.execute(change, row).rowcount == 0:
                 raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
 
     @contextmanager

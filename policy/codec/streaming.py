@@ -1,9 +1,9 @@
 """Decoding as codes arrive, in chunks that do not depend on how they arrive.
 
-A codec decodes a clip in chunks of `frames` frames, the first ones smaller if `opening` says so, each from a window
-that holds `before` frames of context to its left and `after` to its right, fewer only at the true beginning and
-end. What is in a window depends on the frame numbers alone, so codes pushed one by one, in any pieces or all at once give the same samples
-bit for bit, and decoding a whole clip is the same stream, drained.
+A codec decodes a clip in chunks of `frames` frames, the first ones smaller if `opening` says so, each from a
+window that holds `before` frames of context to its left and `after` to its right, fewer only at the true beginning
+and end. What is in a window depends on the frame numbers alone, so codes pushed one by one, in pieces or all at
+once give the same samples bit for bit, and decoding a whole clip is the same stream, drained.
 """
 
 from collections.abc import Callable

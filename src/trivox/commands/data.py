@@ -67,8 +67,8 @@ def import_(
     """Take your own prompts and speech into a versioned prompt set.
 
     Good rows are taken, the others are listed with the reason and the remedy. A JSONL row has `text`, and
-    optionally `audio`, `language`, `speaker`, `licence`, `group`, `split`, `instruction`, `reference_text`, `voice`;
-    for realtime `persona`, `turns`, and the recorded reply as `audio` and `reference_text`.
+    optionally `audio`, `language`, `speaker`, `licence`, `group`, `split`, `instruction`, `reference_text` and
+    `voice`; for realtime `persona`, `turns`, and the recorded reply as `audio` and `reference_text`.
     """
     from trivox.pipelines.imports import SplitPlan, Terms, import_human_prompts, import_source
 

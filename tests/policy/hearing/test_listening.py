@@ -47,7 +47,7 @@ def test_frame_by_frame_as_in_one_pass(sentence: np.ndarray) -> None:
 
 
 def test_a_sentence_is_a_turn(sentence: np.ndarray) -> None:
-    """Silence to about 1.3 s, speech to about 3.1 s: known once 0.5 s of silence have followed, padded by 0.3 s."""
+    """Silence to about 1.3 s, speech to about 3.1 s: known after 0.5 s of silence, padded by 0.3 s."""
     wave = np.concatenate([SECOND, sentence, SECOND])
     started, ended = heard(Listener(Endpointing()), wave)
     assert isinstance(started, SpeechStarted) and isinstance(ended, TurnEnded)

@@ -168,9 +168,9 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION audit_entry_refuse()")
-    with op.batch_alter_table("role_grant") as table:
-        table.drop_column("revoked_at")
-        table.drop_column("granted_by")
-    with op.batch_alter_table("person") as table:
-        table.drop_column("declined")
-        table.drop_column("skills")
+    with op.batch_alter_table("role_grant") as grant:
+        grant.drop_column("revoked_at")
+        grant.drop_column("granted_by")
+    with op.batch_alter_table("person") as person:
+        person.drop_column("declined")
+        person.drop_column("skills")

@@ -162,10 +162,10 @@ def _people() -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
-    with op.batch_alter_table("judgement") as table:
+    with op.batch_alter_table("judgement") as judgement:
         for name in ("gains_db", "inclusion", "purpose"):
-            table.drop_column(name)
-    with op.batch_alter_table("campaign") as table:
-        table.drop_index("ix_campaign_status")
-        table.drop_column("plan")
-        table.drop_column("status")
+            judgement.drop_column(name)
+    with op.batch_alter_table("campaign") as campaign:
+        campaign.drop_index("ix_campaign_status")
+        campaign.drop_column("plan")
+        campaign.drop_column("status")
