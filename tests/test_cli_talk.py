@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from tests.test_cli import SPEECH, run
+from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.errors import BrokenAudio, ConfigError, MissingModel, NotFound, UsageError
 
 OTHER = SPEECH.with_stem("call_john_tomorrow_in_the_morning")
@@ -62,7 +63,10 @@ def test_without_a_microphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_what_cannot_be_served_is_said_before_anything_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = ["-w", str(tmp_path / "none")]
+    with pytest.raises(NotFound, match="is not a Trivox workspace"):
+        run("serve", "-w", str(tmp_path / "none"))
+    init_workspace(tmp_path / "ws").close()
+    place = ["-w", str(tmp_path / "ws")]
     with pytest.raises(NotFound):
         run("serve", "--policy", "gpt", *place)
     with pytest.raises(NotFound):

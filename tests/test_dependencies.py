@@ -18,12 +18,18 @@ OTHER_NAMES = {
     "python-ulid": "ulid",
     "scikit-learn": "sklearn",
 }
-WITHOUT_IMPORT = {"python-multipart": "FastAPI reads forms with it"}
+WITHOUT_IMPORT = {
+    "python-multipart": "FastAPI reads forms with it",
+    "websockets": "uvicorn serves WebSockets with it",
+}
 UNDECLARED = {
     "distillmos": "requirements/offline-models.txt",
     "hibari": "requirements/offline-models.txt",
     "speechmos": "requirements/offline-models.txt",
     "label_studio_sdk": "an extra",
+    "pandas": "evalica gives its tables as pandas'",
+    "selenium": "of the extra dev: the bench of the annotators' page drives a browser",
+    "sounddevice": "of the extra microphone",
     "pydantic_core": "one version of pydantic needs exactly one of it",
 }
 

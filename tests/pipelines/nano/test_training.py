@@ -229,12 +229,13 @@ def test_the_export_transcribes_speaks_and_replies(policy: ResidentPolicy) -> No
 
 
 def test_the_export_is_what_was_trained(policy: ResidentPolicy, trained: Path) -> None:
-    """Loaded without the recipe, the weights and the words are those of the training folder."""
+    """Loaded without the recipe, the weights are those of the training folder; the encoder's up to half precision."""
     backbone = policy.backbone
     assert backbone.hears and backbone.hearing_rate == 16_000
     trained_on = weights(trained / "lm")
     loaded = backbone.lm.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in trained_on.items())
+    stored = {n: v.half().float() if ".encoder." in n else v for n, v in trained_on.items()}
+    assert all(torch.equal(loaded[name], value) for name, value in stored.items())
     assert backbone.codec.spec.codebook_sizes == backbone.tokens.codebook_sizes == (1024, 1024)
 
 

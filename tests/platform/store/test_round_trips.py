@@ -22,6 +22,7 @@ from trivox.platform.records import (
     Rollout,
     Score,
     Tie,
+    WorkPlan,
 )
 from trivox.platform.store import Workspace
 from trivox.platform.store.parquet import SCHEMAS
@@ -72,6 +73,10 @@ def _plain(hint: Any, small: bool) -> st.SearchStrategy[Any]:
         return _JSON
     if hint is Answer:
         return _ANSWER
+    if hint is WorkPlan:
+        marks = {name: st.floats(0, 1) for name in ("pass_mark", "gold_pass")}
+        checks = {name: st.floats(0, 0.25) for name in ("control_share", "repeat_share")}
+        return records(WorkPlan, random_share=st.floats(0.01, 1), **marks, **checks)
     if issubclass(hint, StrEnum):
         return st.sampled_from(hint)
     plain = {
