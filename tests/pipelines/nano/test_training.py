@@ -229,7 +229,7 @@ def test_the_export_transcribes_speaks_and_replies(policy: ResidentPolicy) -> No
 
 
 def test_the_export_is_what_was_trained(policy: ResidentPolicy, trained: Path) -> None:
-    """Loaded without the recipe, the weights are those of the training folder; the encoder's up to half precision."""
+    """Loaded without the recipe, the weights are those of the training folder; the encoder's in half precision."""
     backbone = policy.backbone
     assert backbone.hears and backbone.hearing_rate == 16_000
     trained_on = weights(trained / "lm")
