@@ -65,7 +65,7 @@ from trivox.platform.records.rollouts import (
     Segment,
     SegmentKind,
 )
-from trivox.platform.records.rounds import CostEntry, Round, RoundStatus, Stage, StageRun
+from trivox.platform.records.rounds import CostEntry, Loop, Round, RoundStatus, Stage, StageRun
 from trivox.platform.records.scores import Direction, Failure, Score, ScorerRole
 from trivox.platform.records.work import (
     Acknowledged,
@@ -108,6 +108,7 @@ __all__ = [
     "Invite",
     "JudgeKind",
     "Judgement",
+    "Loop",
     "LOCAL",
     "LeaseStatus",
     "Person",

@@ -26,6 +26,7 @@ class RoundStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -33,7 +34,9 @@ class RoundStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Round:
-    """config is fully resolved: it alone repeats the round. worker and lease_until: who works on it now."""
+    """config is fully resolved: it alone repeats the round. worker and lease_until: who works on it now; on a
+    paused or cancelled round, who has still to stop. code_version: of the Trivox that made it, None where that is
+    not known. loop: the schedule that it is a round of."""
 
     id: str
     project: str
@@ -50,6 +53,23 @@ class Round:
     worker: str | None = None
     lease_until: datetime | None = None
     error: str | None = None
+    code_version: str | None = None
+    loop: str | None = None
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A schedule of rounds, each from what the one before published. rounds: their ids, in order; reason: why it
+    has ended, or what it waits for."""
+
+    id: str
+    project: str
+    config: dict[str, Any]
+    status: RoundStatus
+    rounds: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

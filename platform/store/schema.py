@@ -29,6 +29,7 @@ from trivox.platform.records import (
     Inquiry,
     Invite,
     Judgement,
+    Loop,
     Person,
     Persona,
     PolicyVersion,
@@ -88,6 +89,7 @@ KINDS: tuple[type[Any], ...] = (
     AuditEntry,
     Guideline,
     Inquiry,
+    Loop,
 )
 MUTABLE: tuple[type[Any], ...] = (
     Round,
@@ -106,6 +108,7 @@ MUTABLE: tuple[type[Any], ...] = (
     ApiToken,
     Throttle,
     Inquiry,
+    Loop,
 )
 
 _REFERENCES: dict[tuple[type[Any], str], type[Any]] = {

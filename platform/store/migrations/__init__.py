@@ -15,7 +15,7 @@ from trivox.platform.store.engine import writing
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 _FOLDER = Path(__file__).parent
 
 
