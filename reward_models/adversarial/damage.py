@@ -8,6 +8,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
+from trivox.platform.audio.style_words import THRESHOLDS, Thresholds
 from trivox.reward_models.audio_checks import RATE, Samples
 
 Rng = np.random.Generator
@@ -58,6 +59,22 @@ def stretched(samples: Samples, length: int) -> Samples:
         weight[begin : begin + size] += window
         last = wanted
     return bounded(out[:length] / np.maximum(weight[:length], 1e-3))
+
+
+def restyled(
+    samples: Samples, word: str, amount: float, thresholds: Thresholds = THRESHOLDS
+) -> Samples:
+    """Slower, faster, lower, higher, softer or louder, by an amount in thresholds of that word. The level
+    leaves room for louder, whatever is asked."""
+    if word in ("slow", "fast"):
+        pace = (thresholds.slow if word == "slow" else thresholds.fast) ** amount
+        return stretched(samples, round(len(samples) / pace))
+    if word in ("low", "high"):
+        moved = thresholds.low_semitones if word == "low" else thresholds.high_semitones
+        return other_voice(samples, moved * amount)
+    louder = thresholds.soft_db if word == "soft" else thresholds.loud_db
+    room = max(1.0, float(np.abs(samples).max()) * 10 ** (1.5 * thresholds.loud_db / 20))
+    return np.asarray(samples / room * 10 ** (louder * amount / 20), np.float32)
 
 
 def with_clicks(samples: Samples, per_second: float, rng: Rng) -> Samples:

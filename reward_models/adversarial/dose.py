@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trivox.platform.audio.style_words import voice_statistics
 from trivox.platform.errors import NotFound
 from trivox.platform.hashing import derived_seed
 from trivox.platform.progress import progress
 from trivox.platform.records import Direction
 from trivox.platform.scoring import Item, Scorer, Value
 from trivox.platform.statistics.intervals import Interval, wilson
+from trivox.reward_models.acoustic.measures import prosody
 from trivox.reward_models.adversarial import damage
 from trivox.reward_models.adversarial.clips import Spoken
 
@@ -28,12 +30,14 @@ Damage = Callable[[Spoken, float, Rng, Sequence[str]], Item]
 
 @dataclass(frozen=True)
 class Dimension:
-    """A kind of damage at three severities, mild to severe; unit: of the severities."""
+    """A kind of damage at three severities, mild to severe; unit: of the severities. clean: the item that each
+    damaged one is held against."""
 
     name: str
     unit: str
     severities: tuple[float, float, float]
     make: Damage
+    clean: Callable[[Spoken], Item] = Spoken.item
 
 
 def _noise(clip: Spoken, snr: float, rng: Rng, words: Sequence[str]) -> Item:
@@ -48,9 +52,53 @@ def _band(clip: Spoken, top: float, rng: Rng, words: Sequence[str]) -> Item:
     return replace(clip.item(), samples=damage.band_limited(clip.samples, top))
 
 
+def _clicks(clip: Spoken, per_second: float, rng: Rng, words: Sequence[str]) -> Item:
+    return replace(clip.item(), samples=damage.with_clicks(clip.samples, per_second, rng))
+
+
 def _words(clip: Spoken, share: float, rng: Rng, words: Sequence[str]) -> Item:
-    """What is said is not what was asked; the same for a transcript of it."""
+    """What is said is not what was asked."""
     return replace(clip.item(), text=damage.other_words(clip.text, share, words, rng))
+
+
+_STYLES = ("slow", "fast", "low", "high", "soft", "loud")
+
+
+def _styled(clip: Spoken, left: float = 1.0) -> Item:
+    """The clip as it was asked for, in one of six styles by its name: a fifth beyond the threshold of the
+    word, times `left`. The voice's own manner is the same without it."""
+    asked = _STYLES[derived_seed("style", clip.name) % len(_STYLES)]
+    plain = damage.restyled(clip.samples, asked, 0.0)
+    own = voice_statistics([prosody(plain, clip.text)])
+    samples = damage.restyled(clip.samples, asked, 1.2 * left)
+    return replace(clip.item(), samples=samples, instruction=asked, baseline=own)
+
+
+def _unstyled(clip: Spoken, undone: float, rng: Rng, words: Sequence[str]) -> Item:
+    return _styled(clip, 1 - undone)
+
+
+def _transcribed(clip: Spoken) -> Item:
+    """The clip as an asr rollout that is right."""
+    return replace(clip.item(), hypothesis=clip.text, voice=None)
+
+
+def _misheard(clip: Spoken, share: float, rng: Rng, words: Sequence[str]) -> Item:
+    """A transcript with other words in places than those that are said."""
+    return replace(_transcribed(clip), hypothesis=damage.other_words(clip.text, share, words, rng))
+
+
+def _added(clip: Spoken, share: float, rng: Rng, words: Sequence[str]) -> Item:
+    """A transcript that goes on with words that nobody said."""
+    said = clip.text.split()
+    more = rng.choice(list(words), max(1, round(share * len(said))))
+    return replace(_transcribed(clip), hypothesis=" ".join([*said, *map(str, more)]))
+
+
+def _looped(clip: Spoken, times: float, rng: Rng, words: Sequence[str]) -> Item:
+    """A transcript whose last words, up to three, are written again so many times."""
+    said = clip.text.split()
+    return replace(_transcribed(clip), hypothesis=" ".join([*said, *said[-3:] * int(times)]))
 
 
 def _speaker(clip: Spoken, semitones: float, rng: Rng, words: Sequence[str]) -> Item:
@@ -66,6 +114,11 @@ DIMENSIONS = {
         Dimension("band-limit", "Hz", (3400, 2000, 1000), _band),
         Dimension("wrong-words", "of the words", (0.1, 0.3, 0.6), _words),
         Dimension("other-speaker", "semitones", (2, 4, 6), _speaker),
+        Dimension("clicks", "a second", (1, 4, 16), _clicks),
+        Dimension("style-undone", "of the change", (0.4, 0.7, 1.0), _unstyled, _styled),
+        Dimension("misheard", "of the words", (0.1, 0.3, 0.6), _misheard, _transcribed),
+        Dimension("added-words", "of the words", (0.1, 0.3, 0.6), _added, _transcribed),
+        Dimension("loop", "times", (1, 2, 4), _looped, _transcribed),
     )
 }
 OWN: Mapping[str, tuple[str, ...]] = {
@@ -77,8 +130,14 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "dnsmos": ("noise", "clipping", "band-limit"),
     "speaker-similarity": ("other-speaker",),
     "clipping": ("clipping",),
+    "clicks": ("clicks",),
+    "style": ("style-undone",),
+    "transcript-errors": ("misheard",),
+    "transcript-insertions": ("added-words",),
+    "transcript-repetition": ("loop",),
+    "vote-transcript": ("misheard",),
 }
-"""The dimensions that each scorer is for; `transcript-errors` has its own by hand."""
+"""The dimensions that each scorer is for."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +178,15 @@ def dose_response(
         raise NotFound(
             f"{name!r} has no dimension of its own: name some of {', '.join(DIMENSIONS)}"
         )
-    clean = _scored(scorer, [clip.item() for clip in clips], f"{name}: clean")
-    return [
-        _dosed(scorer, clips, clean, _dimension(dimension), at, seed)
-        for dimension in wanted
-        for at in range(3)
-    ]
+    found = []
+    clean: dict[Callable[[Spoken], Item], list[Value]] = {}
+    for dimension in map(_dimension, wanted):
+        if dimension.clean not in clean:
+            items = [dimension.clean(clip) for clip in clips]
+            clean[dimension.clean] = _scored(scorer, items, f"{name}: clean")
+        fair = clean[dimension.clean]
+        found += [_dosed(scorer, clips, fair, dimension, at, seed) for at in range(3)]
+    return found
 
 
 def _dimension(name: str) -> Dimension:

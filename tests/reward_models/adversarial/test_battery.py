@@ -17,9 +17,10 @@ from trivox.reward_models.adversarial.battery import (
     run_battery,
 )
 from trivox.reward_models.adversarial.clips import Spoken, voiced
-from trivox.reward_models.adversarial.dose import dose_response
+from trivox.reward_models.adversarial.dose import DIMENSIONS, OWN, dose_response
 from trivox.reward_models.adversarial.probes import attack, honest, probes
 from trivox.reward_models.composition import Composition
+from trivox.reward_models.registry import build, entry, names
 
 RATE = 16_000
 
@@ -117,6 +118,39 @@ def test_dose_and_response_by_hand(clips: list[Spoken]) -> None:
     assert found[2].mean_damaged > found[0].mean_clean
     with pytest.raises(NotFound, match="no damage 'rain'"):
         dose_response(Loudness(), clips, 0, ["rain"])
+
+
+@pytest.mark.parametrize(
+    "name", ["transcript-errors", "transcript-insertions", "transcript-repetition", "clicks"]
+)
+def test_scorers_of_transcripts_and_clicks_order_their_own_damage(
+    name: str, clips: list[Spoken]
+) -> None:
+    found = dose_response(build(name), clips, 0)
+    assert [one.middle for one in found] == [False, True, False]
+    assert all(one.ordered == 3 and one.failed == 0 for one in found[1:])
+
+
+def test_every_scorer_with_a_better_side_has_its_own_damage() -> None:
+    """But gates that the battery covers, and likeness of texts that nobody damages by doses."""
+    without = {"audible", "duration", "silence", "end", "echo", "reply-likeness", "reply-relevance"}
+    preferring = {one for one in names() if entry(one).direction is not Direction.NEITHER}
+    assert preferring - set(OWN) == without
+    assert {one for own in OWN.values() for one in own} == set(DIMENSIONS)
+
+
+@pytest.mark.parametrize(
+    ("word", "amount", "seconds", "louder"),
+    [("slow", 1.0, 1 / 0.85, 1.0), ("fast", 2.0, 1 / 1.18**2, 1.0), ("soft", 1.0, 1.0, 0.5957),
+     ("loud", 1.0, 1.0, 1.4962), ("soft", 0.0, 1.0, 1.0), ("high", 1.0, 1.0, 1.0)],
+)  # fmt: skip
+def test_a_style_by_hand(word: str, amount: float, seconds: float, louder: float) -> None:
+    """0.85 of the pace lasts 1/0.85 as long; -4.5 dB is 0.5957, +3.5 dB 1.4962 of the level."""
+    tone = (0.1 * np.sin(np.arange(RATE) / 8)).astype(np.float32)
+    made = damage.restyled(tone, word, amount)
+    assert len(made) == pytest.approx(seconds * RATE, abs=1)
+    inside = made[2000:-2000]
+    assert np.std(inside) == pytest.approx(louder * np.std(tone), rel=0.1)
 
 
 def test_damage_by_hand(clips: list[Spoken]) -> None:
