@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from trivox.annotation.work.questions import Question
-from trivox.annotation.work.shapes import ClipRole, Content, HistoryTurn
+from trivox.annotation.work.shapes import ClipRole, Content, HistoryTurn, Unplayable
 from trivox.annotation.work.sounds import matched_gains
 from trivox.platform.errors import NotFound
 from trivox.platform.records import (
     Audio,
     Branch,
     ClipState,
+    FaultKind,
     Persona,
     Prompt,
     Rollout,
@@ -42,11 +43,12 @@ class Items:
         self._prompts: dict[str, Prompt] = {}
 
     def get(self, task: Task, item: str) -> Item:
-        """Raises NotFound for a rollout that is not there."""
+        """Raises Unplayable for a rollout that is not there."""
         if item not in self._known:
             self._load(task.campaign)
         if item not in self._known:
-            raise NotFound(f"task {task.id}: rollout {item} is not in the store")
+            text = f"rollout {item} is not in the store"
+            raise Unplayable(task.id, FaultKind.MISSING_ITEM, item, text)
         return self._known[item]
 
     def _load(self, campaign: str) -> None:
@@ -81,31 +83,58 @@ def _last_reply(turns: list[dict[str, Any]] | None) -> str | None:
 
 
 def clips_of(
-    items: Items, task: Task, prompt: Prompt, question: Question, shown: tuple[str, ...]
+    items: Items, task: Task, question: Question, shown: tuple[str, ...]
 ) -> tuple[ClipState, ...]:
     """Every sound of the task under fresh keys: what is judged in the order shown, then its context.
 
-    Raises NotFound for an item without sound.
+    Raises Unplayable for a task of which something is not there.
     """
-    role = ClipRole.ITEM
-    if prompt.branch is Branch.ASR:
-        role = ClipRole.PROMPT
-        judged = [items.audio(prompt.audio)] if prompt.audio else []
-    else:
-        judged = [items.audio(_sound(items, task, question, name)) for name in shown]
+    prompt = _prompt(items, task)
+    asr = prompt.branch is Branch.ASR
+    role = ClipRole.PROMPT if asr else ClipRole.ITEM
+    sounds = (
+        _speech(items, task, prompt)
+        if asr
+        else [_sound(items, task, question, name) for name in shown]
+    )
+    judged = [_audio(items, task, name) for name in sounds]
     gains = matched_gains(judged) if question.level_matched else [0.0] * len(judged)
     made = [
-        _clip(audio, role, place if role is ClipRole.ITEM else None, gain)
+        _clip(audio, role, None if asr else place, gain)
         for place, (audio, gain) in enumerate(zip(judged, gains, strict=True))
     ]
-    return (*made, *_context(items, prompt))
+    return (*made, *_context(items, task, prompt))
 
 
-def _context(items: Items, prompt: Prompt) -> list[ClipState]:
+def _prompt(items: Items, task: Task) -> Prompt:
+    try:
+        return items.prompt(task.prompt)
+    except NotFound as error:
+        raise Unplayable(task.id, FaultKind.MISSING_PROMPT, task.prompt, str(error)) from error
+
+
+def _speech(items: Items, task: Task, prompt: Prompt) -> list[str]:
+    """The speech whose transcripts are judged; they are looked for as well."""
+    for item in task.items:
+        items.get(task, item)
+    if prompt.audio is None:
+        text = f"prompt {prompt.id} has no audio"
+        raise Unplayable(task.id, FaultKind.NO_AUDIO, prompt.id, text)
+    return [prompt.audio]
+
+
+def _audio(items: Items, task: Task, audio: str) -> Audio:
+    try:
+        return items.audio(audio)
+    except NotFound as error:
+        raise Unplayable(task.id, FaultKind.MISSING_AUDIO, audio, str(error)) from error
+
+
+def _context(items: Items, task: Task, prompt: Prompt) -> list[ClipState]:
     spoken = [(turn.audio, ClipRole.HISTORY) for turn in prompt.turns if turn.audio is not None]
     if prompt.voice_audio is not None:
         spoken.append((prompt.voice_audio, ClipRole.VOICE))
-    audios = [(items.audio(audio), role) for audio, role in spoken]
+    audios = [(_audio(items, task, audio), role) for audio, role in spoken]
     return [_clip(audio, role, None, *matched_gains([audio])) for audio, role in audios]
 
 
@@ -122,7 +151,8 @@ def _sound(items: Items, task: Task, question: Question, name: str) -> str:
     )
     found = wanted[0] or wanted[1]
     if found is None:
-        raise NotFound(f"task {task.id}: rollout {name} has no audio")
+        text = f"rollout {name} has no audio"
+        raise Unplayable(task.id, FaultKind.NO_AUDIO, name, text)
     return found
 
 

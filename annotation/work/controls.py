@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from ulid import ULID
 
+from trivox.annotation.work.faults import faulty
 from trivox.annotation.work.gates import guideline_version, languages_for, trained_from
 from trivox.annotation.work.shapes import Nothing, Why
 from trivox.platform.records import (
@@ -49,9 +50,10 @@ def block_size(workspace: Workspace, campaign: Campaign) -> int:
 
 
 def active(workspace: Workspace, campaign: Campaign, *purposes: Purpose) -> list[Control]:
-    """Controls in use, in the order in which they were added."""
+    """Controls in use that can be played, in the order in which they were added."""
     every = workspace.records.find(Control, campaign=campaign.id, retired_at=None)
-    return [one for one in every if one.purpose in purposes]
+    left_out = faulty(workspace, campaign.id) if every else set()
+    return [one for one in every if one.purpose in purposes and one.task not in left_out]
 
 
 def block(workspace: Workspace, person: Person, campaign: Campaign) -> list[TaskLease]:
@@ -72,7 +74,9 @@ def leases_of(
     return [one for one in answered if not purposes or one.purpose in purposes]
 
 
-def training_task(workspace: Workspace, person: Person, campaign: Campaign) -> str | Nothing:
+def training_task(
+    workspace: Workspace, person: Person, campaign: Campaign, now: datetime
+) -> str | Nothing:
     """The next question of the block, or why there is none."""
     controls = active(workspace, campaign, Purpose.TRAINING)
     if not controls:
@@ -83,7 +87,12 @@ def training_task(workspace: Workspace, person: Person, campaign: Campaign) -> s
         text = f"You had {last.right} of {last.asked} training questions right; it takes "
         return Nothing(Why.TRAINING_FAILED, f"{text}{campaign.plan.pass_mark:.0%}. Ask your lead.")
     seen = {one.task for one in block(workspace, person, campaign)}
-    return next(one.task for one in controls if one.task not in seen)
+    left = [one.task for one in controls if one.task not in seen]
+    if left:
+        return left[0]
+    # Since the last answer a question was retired or left out: what is answered is all there is.
+    note_training(workspace, person, campaign, now)
+    return Nothing(Why.PREPARING, "The training of this campaign has changed: look in again.")
 
 
 def note_training(workspace: Workspace, person: Person, campaign: Campaign, now: datetime) -> None:
@@ -156,5 +165,6 @@ def repeat_of(
     repeated = {row.task for row in rows if row.purpose == Purpose.REPEAT.value}
     judged = [row for row in rows if row.purpose == Purpose.JUDGE.value]
     old = judged[: -campaign.plan.repeat_after] if campaign.plan.repeat_after else judged
+    repeated |= faulty(workspace, campaign.id)
     fresh = [row.id for row in old if row.task not in repeated]
     return workspace.records.get(TaskLease, rng.choice(fresh)) if fresh else None

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from trivox.annotation.work.gates import languages_for
-from trivox.platform.records import Campaign, Control, LeaseStatus, Person, TaskLease, TaskState
+from trivox.platform.records import (
+    Campaign,
+    Control,
+    LeaseStatus,
+    Person,
+    Role,
+    RoleGrant,
+    TaskLease,
+    TaskState,
+)
 from trivox.platform.store import Workspace
 from trivox.platform.store.schema import table_of
 
@@ -56,18 +65,26 @@ def left(workspace: Workspace, person: Person, campaign: Campaign) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def for_expert(workspace: Workspace, person: Person, campaign: Campaign) -> str | None:
-    """A task that judges disagree on and that this expert has not seen."""
+def for_expert(workspace: Workspace, person: Person, campaign: Campaign) -> list[str]:
+    """Tasks that judges disagree on and that this person, an expert, has not seen; none for who is no expert."""
+    if not campaign.plan.expert or not is_expert(workspace, person):
+        return []
     states = table_of(TaskState)
     waits = sa.and_(
         states.c.campaign == campaign.id,
         states.c.expert.is_(True),
+        states.c.closed.is_(False),
         states.c.language.in_(languages_for(person, campaign)),
         _unseen(person),
     )
     with workspace.records.statements(write=True) as connection:
-        query = sa.select(states.c.id).where(waits).order_by(states.c.seq).limit(1)
-        return connection.execute(query).scalar()
+        query = sa.select(states.c.id).where(waits).order_by(states.c.seq)
+        return list(connection.execute(query).scalars())
+
+
+def is_expert(workspace: Workspace, person: Person) -> bool:
+    grants = workspace.records.find(RoleGrant, person=person.id, project=workspace.project)
+    return any(one.role is Role.EXPERT and one.revoked_at is None for one in grants)
 
 
 def _by_use(campaign: Campaign) -> list[sa.ColumnElement[object]]:

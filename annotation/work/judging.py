@@ -1,13 +1,13 @@
 """An answer becomes a judgement, and what follows from it: counts, a further judge, an expert, a pause."""
 
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
 from ulid import ULID
 
 from trivox.annotation.work import controls, states
-from trivox.annotation.work.answers import agrees, answer_of, side_of, spans_of
+from trivox.annotation.work.answers import agrees, answer_of, spans_of
+from trivox.annotation.work.owed import owed_of
 from trivox.annotation.work.playback import heard_s, progress_of
 from trivox.annotation.work.quality import review
 from trivox.annotation.work.questions import question
@@ -33,11 +33,10 @@ from trivox.platform.records import (
     Span,
     Task,
     TaskLease,
-    TaskState,
 )
 from trivox.platform.store import Workspace
 
-SKIPPED = "skip"
+REPORTED = frozenset(one.value for one in REPORTS)
 
 
 def check_heard(lease: TaskLease) -> None:
@@ -157,52 +156,13 @@ def _as_before(workspace: Workspace, lease: TaskLease, judgement: Judgement) -> 
 def _follow(
     workspace: Workspace, campaign: Campaign, lease: TaskLease, judgement: Judgement
 ) -> None:
+    """Judges who disagree get another beside them; if that does not help, an expert decides."""
     if lease.purpose is not Purpose.JUDGE:
         return
     if lease.supersedes is None:
+        # First of all: it holds the row, so that of two answers at once the later sees both.
         states.shift(workspace, lease.task, answered=1)
-    state = workspace.records.get(TaskState, lease.task)
-    if broken(workspace, lease.task):
-        workspace.records.replace(replace(state, closed=True))
-    elif state.answered >= state.wanted > 1:
-        _settle(workspace, campaign, state)
-
-
-def broken(workspace: Workspace, task: str) -> bool:
-    """Two people reported the item: nobody else is bothered with it."""
-    reports = {one.value for one in REPORTS}
-    found = states.standing_of(workspace, task)
-    return len({one.judge for one in found if reports & set(one.reasons)}) >= 2
-
-
-def _settle(workspace: Workspace, campaign: Campaign, state: TaskState) -> None:
-    """Judges who disagree get a third beside them; if that does not help, an expert decides."""
-    sides = _sides(workspace, state.id)
-    if not disputed(sides):
-        return
-    task = workspace.records.get(Task, state.id)
-    if campaign.plan.third_judge and state.wanted <= task.overlap:
-        states.shift(workspace, state.id, wanted=1)
-    elif campaign.plan.expert and not _decided(workspace, state.id):
-        states.mark_expert(workspace, state.id, waits=True)
-
-
-def _sides(workspace: Workspace, task: str) -> list[object]:
-    """What each judge chose, of answers that stand: a side, or yes and no."""
-    found = states.standing_of(workspace, task)
-    answers = [one.answer for one in found if one.purpose is Purpose.JUDGE]
-    return [
-        one.check if one.check is not None else side_of(one)
-        for one in answers
-        if one.check is not None or side_of(one) is not None
-    ]
-
-
-def _decided(workspace: Workspace, task: str) -> bool:
-    return bool(workspace.records.find(Judgement, task=task, purpose=Purpose.ADJUDICATE))
-
-
-def disputed(sides: list[object]) -> bool:
-    """Whether no answer was given more often than every other: [1, -1], [1, 0], [1, -1, 0]."""
-    counts = Counter(sides).most_common(2)
-    return len(counts) == 2 and counts[0][1] == counts[1][1]
+    task = workspace.records.get(Task, lease.task)
+    if task.overlap > 1 or REPORTED & set(judgement.reasons):
+        standing = states.standing_of(workspace, lease.task)
+        states.settle(workspace, lease.task, owed_of(task, campaign.plan, standing))

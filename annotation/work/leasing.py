@@ -10,17 +10,16 @@ from ulid import ULID
 from trivox.annotation.work import controls, states
 from trivox.annotation.work.content import Items, clips_of
 from trivox.annotation.work.draw import draw, for_expert
+from trivox.annotation.work.faults import leave_out
 from trivox.annotation.work.gates import guideline_version
 from trivox.annotation.work.questions import question
-from trivox.annotation.work.shapes import Nothing, Why
+from trivox.annotation.work.shapes import Nothing, Unplayable, Why
 from trivox.platform.hashing import derived_seed
 from trivox.platform.records import (
     Campaign,
     LeaseStatus,
     Person,
     Purpose,
-    Role,
-    RoleGrant,
     Task,
     TaskLease,
 )
@@ -49,16 +48,25 @@ def new_lease(
 ) -> TaskLease | Nothing:
     """A lease of what is best asked next, stored and counted; or why there is none."""
     rng = random.Random(derived_seed("draw", person.id, campaign.id, _count(workspace, person.id)))
-    chosen = _choose(workspace, person, campaign, rng, status)
-    if isinstance(chosen, Nothing):
-        return chosen
-    lease = _lease(workspace, items, person, campaign, chosen, status, now)
-    workspace.records.add(lease)
+    while True:
+        chosen = _choose(workspace, person, campaign, rng, status, now)
+        if isinstance(chosen, Nothing):
+            return chosen
+        try:
+            lease = _lease(workspace, items, person, campaign, chosen, status, now)
+        except Unplayable as found:  # it is left out, so that the next choice is another
+            leave_out(workspace, found, now)
+            continue
+        workspace.records.add(lease)
+        _count_in(workspace, chosen)
+        return lease
+
+
+def _count_in(workspace: Workspace, chosen: Choice) -> None:
     if chosen.purpose is Purpose.JUDGE:
         states.shift(workspace, chosen.task, taken=1)
     elif chosen.purpose is Purpose.ADJUDICATE:
         states.mark_expert(workspace, chosen.task, waits=False)
-    return lease
 
 
 def _count(workspace: Workspace, person: str) -> int:
@@ -74,22 +82,17 @@ def _choose(
     campaign: Campaign,
     rng: random.Random,
     status: LeaseStatus,
+    now: datetime,
 ) -> Choice | Nothing:
     if not controls.qualified(workspace, person, campaign):
         if status is LeaseStatus.AHEAD:  # the open one may be the last of the block
             return NOTHING_LEFT
-        task = controls.training_task(workspace, person, campaign)
+        task = controls.training_task(workspace, person, campaign, now)
         return task if isinstance(task, Nothing) else Choice(task, Purpose.TRAINING)
-    if campaign.plan.expert and is_expert(workspace, person):
-        disputed = for_expert(workspace, person, campaign)
-        if disputed is not None:
-            return Choice(disputed, Purpose.ADJUDICATE)
+    disputed = for_expert(workspace, person, campaign)
+    if disputed:
+        return Choice(disputed[0], Purpose.ADJUDICATE)
     return _check(workspace, person, campaign, rng) or _judge(workspace, person, campaign, rng)
-
-
-def is_expert(workspace: Workspace, person: Person) -> bool:
-    grants = workspace.records.find(RoleGrant, person=person.id, project=workspace.project)
-    return any(one.role is Role.EXPERT and one.revoked_at is None for one in grants)
 
 
 def _check(
@@ -124,7 +127,6 @@ def _lease(
 ) -> TaskLease:
     task = items.task(chosen.task)
     shown = side_order(person.id, task, chosen.purpose)
-    prompt = items.prompt(task.prompt)
     return TaskLease(
         id=str(ULID()),
         project=task.project,
@@ -136,7 +138,7 @@ def _lease(
         pair=states.pair_of(task),
         slot=_free_slot(workspace, task.id),
         presentation=shown,
-        clips=clips_of(items, task, prompt, question(task.question), shown),
+        clips=clips_of(items, task, question(task.question), shown),
         guideline_version=guideline_version(workspace, campaign),
         opened_at=now,
         expires_at=now + timedelta(seconds=campaign.plan.lease_s),

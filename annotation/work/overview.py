@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from trivox.annotation.work import controls
-from trivox.annotation.work.draw import left
+from trivox.annotation.work.draw import for_expert, left
 from trivox.annotation.work.gates import DONE, guideline_of, hindrance, read_version
 from trivox.annotation.work.shapes import Nothing, Waiting, Why
 from trivox.platform.records import (
@@ -68,4 +68,5 @@ def counts(workspace: Workspace, person: Person, campaign: Campaign) -> tuple[in
     found = {status: count for status, count in rows}
     done = sum(found.get(status, 0) for status in DONE)
     held = found.get(LeaseStatus.OPEN.value, 0) + found.get(LeaseStatus.AHEAD.value, 0)
-    return done, left(workspace, person, campaign) + held
+    disputed = len(for_expert(workspace, person, campaign))
+    return done, left(workspace, person, campaign) + disputed + held

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trivox.annotation.clips import byte_range
-from trivox.annotation.work import controls, judging, leasing, overview, playback, states
+from trivox.annotation.work import controls, faults, judging, leasing, overview, playback, states
 from trivox.annotation.work.content import Items, content_of
 from trivox.annotation.work.gates import guideline_of, hindrance
 from trivox.annotation.work.information import Refresher
@@ -30,14 +30,16 @@ from trivox.annotation.work.shapes import (
     Progress,
     SkipReason,
     Sound,
+    Unplayable,
     Waiting,
 )
 from trivox.annotation.work.sounds import Sounds, seconds_of
-from trivox.platform.errors import NotFound
+from trivox.platform.errors import CorruptObject, NotFound, TrivoxError
 from trivox.platform.records import (
     Acknowledged,
     Answer,
     Campaign,
+    FaultKind,
     Judgement,
     LeaseStatus,
     Person,
@@ -87,14 +89,22 @@ class Work:
             yield
 
     def next_lease(self, person: str, campaign: str) -> Lease | Nothing:
-        """What to do now: the open lease again (reload), or a new one. Raises NotFound for another campaign."""
-        with self._writing(campaign):
-            who, where = self._who(person), self._where(campaign)
-            now = self._clock()
-            self._look_for_tasks(where)
-            leasing.expire(self._workspace, campaign, now)
-            found = self._next(who, where, now)
-            return found if isinstance(found, Nothing) else self._view(found, who, where)
+        """What to do now: the open lease again (reload), or a new one. Raises NotFound for another campaign.
+
+        What cannot be played is left out for a lead to look at, and another question taken.
+        """
+        while True:
+            with self._writing(campaign):
+                who, where = self._who(person), self._where(campaign)
+                now = self._clock()
+                self._look_for_tasks(where)
+                leasing.expire(self._workspace, campaign, now)
+                found = self._next(who, where, now)
+                if isinstance(found, Nothing):
+                    return found
+                shown = self._view(found, who, where)
+            if self._plays(found):
+                return shown
 
     def _look_for_tasks(self, where: Campaign) -> None:
         newest = states.newest_task(self._workspace, where.id)
@@ -125,7 +135,28 @@ class Work:
                 status = LeaseStatus.AHEAD
                 made = leasing.new_lease(self._workspace, self._items, who, where, status, now)
                 found = None if isinstance(made, Nothing) else made
-            return None if found is None else self._view(found, who, where)
+            shown = None if found is None else self._view(found, who, where)
+        return shown if found is not None and self._plays(found) else None
+
+    def _plays(self, held: TaskLease) -> bool:
+        """Whether every sound can be sent; a lease of which one cannot is given back and its task left out."""
+        for clip in held.clips:
+            try:
+                self._sounds.wav(clip.audio, clip.gain_db)
+            except (NotFound, CorruptObject) as error:
+                self._leave_out(held, clip.audio, error)
+                return False
+        return True
+
+    def _leave_out(self, held: TaskLease, audio: str, error: TrivoxError) -> None:
+        damaged = isinstance(error, CorruptObject)
+        kind = FaultKind.DAMAGED_AUDIO if damaged else FaultKind.MISSING_AUDIO
+        with self._writing(held.campaign):
+            now = self._clock()
+            still = self._workspace.records.get(TaskLease, held.id)
+            if still.status in (LeaseStatus.OPEN, LeaseStatus.AHEAD):
+                leasing.release(self._workspace, still, now)
+            faults.leave_out(self._workspace, Unplayable(held.task, kind, audio, str(error)), now)
 
     def overview(self, person: str) -> list[Waiting]:
         """The campaigns that this person may see, each with what waits there for them; takes no lease."""
@@ -156,8 +187,13 @@ class Work:
 
     def audio(self, person: str, lease_id: str, audio_id: str, range_header: str | None) -> Sound:
         """Bytes of a clip, noted as fetched. Raises NotFound, RangeNotSatisfiable."""
-        clip = _clip(self._held(person, lease_id, ahead=True), audio_id)
-        wav = self._sounds.wav(clip.audio, clip.gain_db)
+        found = self._held(person, lease_id, ahead=True)
+        clip = _clip(found, audio_id)
+        try:
+            wav = self._sounds.wav(clip.audio, clip.gain_db)
+        except (NotFound, CorruptObject) as error:  # it was there when the question was given out
+            self._leave_out(found, clip.audio, error)
+            raise LeaseLost("this clip cannot be played any more: reload the page") from error
         wanted = byte_range(range_header, len(wav))
         seconds = seconds_of(wanted.first, wanted.last + 1, len(wav), clip.duration_s)
         with self._writing(durable=False):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from trivox.annotation.work.questions import Question
 from trivox.platform.errors import NotFound, UsageError
-from trivox.platform.records import AnswerKind, Tie
+from trivox.platform.records import AnswerKind, FaultKind, Tie
 
 
 class ClipRole(StrEnum):
@@ -239,6 +239,17 @@ class Sound:
 
 class LeaseLost(NotFound):
     """No such lease for this person: another's, run out, or answered."""
+
+
+class Unplayable(NotFound):
+    """A task of which something cannot be shown or played; item: the rollout, prompt or audio at fault."""
+
+    def __init__(self, task: str, kind: FaultKind, item: str, message: str) -> None:
+        super().__init__(task, kind, item, message)
+        self.task, self.kind, self.item, self.message = task, kind, item, message
+
+    def __str__(self) -> str:
+        return f"task {self.task}: {self.message}"
 
 
 class NotHeard(UsageError):

@@ -1,10 +1,12 @@
 """How far the tasks of a campaign are: one row each, kept in step with leases and answers."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
+from trivox.annotation.work.owed import Owed, owed_of
 from trivox.platform.hashing import derived_id, derived_seed
 from trivox.platform.records import (
     Campaign,
@@ -19,10 +21,13 @@ from trivox.platform.records import (
     Voided,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import table_of
 
 COUNTED = (Purpose.JUDGE.value, Purpose.ADJUDICATE.value)
 HELD = (LeaseStatus.OPEN.value, LeaseStatus.AHEAD.value)
+_AT_ONCE = 500
+"""Names in one SQL statement."""
 
 
 def pair_of(task: Task) -> str:
@@ -44,9 +49,11 @@ def add_missing(workspace: Workspace, campaign: Campaign) -> int:
     known = {one.task: one.purpose for one in workspace.records.find(Control, campaign=campaign.id)}
     standing = standing_counts(workspace, missing)
     every = [one for one in workspace.records.find(Task, campaign=campaign.id) if one.id in missing]
-    return workspace.records.add(
+    added = workspace.records.add(
         *(_state(task, campaign, standing[task.id], known.get(task.id)) for task in every)
     )
+    recount(workspace, [task.id for task in every if standing[task.id] > 1])
+    return added
 
 
 def newest_task(workspace: Workspace, campaign: str) -> int:
@@ -85,43 +92,96 @@ def standing_counts(workspace: Workspace, tasks: Iterable[str]) -> Counter[str]:
         ~sa.exists().where(voided.c.judgement == judged.c.id),
         ~sa.exists().where(later.c.task == judged.c.task, later.c.supersedes == judged.c.id),
     )
-    wanted = sorted(tasks)
     with workspace.records.statements(write=False) as connection:
-        for start in range(0, len(wanted), 500):
-            part = query.where(judged.c.task.in_(wanted[start : start + 500]))
-            rows = connection.execute(part.group_by(judged.c.task)).all()
-            counts.update({task: count for task, count in rows})
+        for part in _parts(sorted(tasks)):
+            some = query.where(judged.c.task.in_(part)).group_by(judged.c.task)
+            counts.update({task: count for task, count in connection.execute(some)})
     return counts
 
 
 def standing_of(workspace: Workspace, task: str) -> list[Judgement]:
     """People's judgements of a task that neither another supersedes nor anybody struck out."""
-    found = workspace.records.find(Judgement, task=task, judge_kind=JudgeKind.HUMAN)
-    replaced = {one.supersedes for one in found}
-    return [
-        one
-        for one in found
-        if one.id not in replaced and not workspace.records.find(Voided, judgement=one.id)
-    ]
+    return standing_in(workspace, [task])[task]
+
+
+def standing_in(workspace: Workspace, tasks: Sequence[str]) -> dict[str, list[Judgement]]:
+    """The same for many tasks, in the order of adding; every task is among the keys."""
+    found: dict[str, list[Judgement]] = {task: [] for task in tasks}
+    codec = codec_of(Judgement)
+    with workspace.records.statements(write=False) as connection:
+        for part in _parts(sorted(found)):
+            for row in connection.execute(_standing(), {"tasks": part}).mappings():
+                found[row["task"]].append(codec.from_row(row))
+    return {task: _last(judged) for task, judged in found.items()}
+
+
+@cache
+def _standing() -> sa.Select[tuple[object, ...]]:
+    judged, voided = table_of(Judgement), table_of(Voided)
+    return (
+        sa.select(judged)
+        .where(
+            judged.c.task.in_(sa.bindparam("tasks", expanding=True)),
+            judged.c.judge_kind == JudgeKind.HUMAN.value,
+            ~sa.exists().where(voided.c.judgement == judged.c.id),
+        )
+        .order_by(judged.c.seq)
+    )
+
+
+def _last(judged: Sequence[Judgement]) -> list[Judgement]:
+    replaced = {one.supersedes for one in judged}
+    return [one for one in judged if one.id not in replaced]
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE))
 
 
 def recount(workspace: Workspace, tasks: Iterable[str]) -> None:
-    """Put right what came in past the desk (an import, Label Studio), or was struck out."""
-    leases, states = table_of(TaskLease), table_of(TaskState)
+    """Put right what came in past the desk (an import, Label Studio), or was struck out; also who disagrees."""
     wanted = sorted(set(tasks))
-    with workspace.records.transaction(), workspace.records.statements(write=True) as connection:
-        standing = standing_counts(workspace, wanted)
-        for task in wanted:
-            held = connection.execute(
-                sa.select(sa.func.count()).where(
-                    leases.c.task == task,
-                    leases.c.status.in_(HELD),
-                    leases.c.purpose == Purpose.JUDGE.value,
-                    leases.c.supersedes.is_(None),
-                )
-            ).scalar_one()
-            change = {"answered": standing[task], "taken": standing[task] + held}
-            connection.execute(sa.update(states).where(states.c.id == task).values(change))
+    with workspace.records.transaction():
+        standing = standing_in(workspace, wanted)
+        held = _held_now(workspace, wanted)
+        plans: dict[str, Campaign] = {}
+        for name in wanted:
+            task = workspace.records.get(Task, name)
+            campaign = plans.get(task.campaign) or workspace.records.get(Campaign, task.campaign)
+            plans[task.campaign] = campaign
+            owed = owed_of(task, campaign.plan, standing[name])
+            taken = owed.answered + held[name, Purpose.JUDGE.value]
+            settle(workspace, name, owed, answered=owed.answered, taken=taken)
+
+
+def _held_now(workspace: Workspace, tasks: Sequence[str]) -> Counter[tuple[str, str]]:
+    """(task, purpose) -> leases that people hold and that correct nothing."""
+    leases = table_of(TaskLease)
+    counts: Counter[tuple[str, str]] = Counter()
+    query = sa.select(leases.c.task, leases.c.purpose, sa.func.count()).where(
+        leases.c.status.in_(HELD), leases.c.supersedes.is_(None)
+    )
+    with workspace.records.statements(write=True) as connection:
+        for part in _parts(tasks):
+            grouped = query.where(leases.c.task.in_(part)).group_by(leases.c.task, leases.c.purpose)
+            counts.update({(task, why): count for task, why, count in connection.execute(grouped)})
+    return counts
+
+
+def settle(workspace: Workspace, task: str, owed: Owed, **counts: int) -> None:
+    """Note what a task still wants: judges, an expert unless one has it already, or nothing more."""
+    states, leases = table_of(TaskState), table_of(TaskLease)
+    change: dict[str, object] = {"wanted": owed.wanted, "expert": owed.expert, **counts}
+    if owed.broken:
+        change["closed"] = True
+    if owed.expert:
+        change["expert"] = ~sa.exists().where(
+            leases.c.task == task,
+            leases.c.status.in_(HELD),
+            leases.c.purpose == Purpose.ADJUDICATE.value,
+        )
+    with workspace.records.statements(write=True) as connection:
+        connection.execute(sa.update(states).where(states.c.id == task).values(change))
 
 
 def shift(

@@ -99,6 +99,35 @@ class TaskState:
     closed: bool = False
 
 
+class FaultKind(StrEnum):
+    """Why a task cannot be put before anyone."""
+
+    MISSING_PROMPT = "missing_prompt"
+    MISSING_ITEM = "missing_item"
+    NO_AUDIO = "no_audio"
+    MISSING_AUDIO = "missing_audio"
+    DAMAGED_AUDIO = "damaged_audio"
+
+
+@dataclass(frozen=True)
+class TaskFault:
+    """A task that is left out because something of it cannot be shown or played, until a lead asks it again.
+
+    item: the rollout or audio at fault. cleared_at: when it was asked again, None while it is left out.
+    """
+
+    id: str
+    project: str
+    campaign: str
+    task: str
+    kind: FaultKind
+    item: str
+    message: str
+    created_at: datetime
+    cleared_at: datetime | None = None
+    cleared_by: str | None = None
+
+
 @dataclass(frozen=True)
 class Control:
     """A task whose answer is known: training, gold or trap. explanation: language -> why (training)."""

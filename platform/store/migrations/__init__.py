@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from trivox.platform.errors import NewerWorkspace
-from trivox.platform.store.engine import writing
+from trivox.platform.store.engine import lock, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 _FOLDER = Path(__file__).parent
 
 
@@ -36,6 +36,7 @@ def migrate(engine: sa.Engine, place: Path | str) -> None:
         if current_revision(connection) == HEAD:
             return
     with writing(engine).begin() as connection:
+        lock(connection, "migrations")
         # Looked at again: another process may have migrated while this one waited for the lock.
         revision = current_revision(connection)
         if revision == HEAD:
