@@ -16,6 +16,7 @@ from trivox.platform.records import (
     Direction,
     Failure,
     FinishReason,
+    Persona,
     Rubric,
     Score,
     ScorerRole,
@@ -40,6 +41,7 @@ class FailureKind(StrEnum):
     NO_VOICE = "no_voice"
     NO_STYLE = "no_style"
     NO_HISTORY = "no_history"
+    NO_PERSONA = "no_persona"
     NO_CONSENSUS = "no_consensus"
     NO_FINISH_REASON = "no_finish_reason"
     UNKNOWN_LANGUAGE = "unknown_language"
@@ -89,7 +91,7 @@ class Item:
     scope: "episode", "turn:2", "span:1200-1900" (ms). reference, reference_text: y*. voice: a recording of whoever
     is to speak; baseline: how fast, high and loud it is by itself. instruction and directives: the style asked
     for, of the whole and of (start, end, word) in characters of text. history: the turns before the reply. turns:
-    those of the rollout, an episode. persona: its description.
+    those of the rollout, an episode. persona: the character that was to be kept.
     """
 
     rollout: str
@@ -109,7 +111,7 @@ class Item:
     directives: tuple[tuple[int, int, str], ...] = ()
     history: tuple[Turn, ...] = ()
     turns: tuple[Turn, ...] = ()
-    persona: str | None = None
+    persona: Persona | None = None
     rubric: Rubric | None = None
 
     def part(self, scope: str) -> "Item":

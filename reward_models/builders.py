@@ -103,6 +103,12 @@ def reply_relevance() -> Scorer:
     return ReplyLikeness("reply-relevance", "history", _sentences())
 
 
+def in_character() -> Scorer:
+    from trivox.reward_models.verifiable.character import InCharacter
+
+    return InCharacter()
+
+
 def distillmos() -> Scorer:
     from trivox.reward_models.acoustic.mos import DistillMOS
 

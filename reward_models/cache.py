@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trivox.platform.hashing import content_hash
+from trivox.platform.records import Persona
 from trivox.platform.scoring import Clip, Item, Scorer, ScorerInfo, Value
 
 _FOLDER, _FILE = "cache", "scores.sqlite"
@@ -125,9 +126,13 @@ def item_content(item: Item) -> dict[str, Any]:
         "directives": item.directives,
         "history": [asdict(turn) for turn in item.history],
         "turns": [asdict(turn) for turn in item.turns],
-        "persona": item.persona,
+        "persona": _character(item.persona),
         "rubric": asdict(item.rubric) if item.rubric else None,
     }
+
+
+def _character(persona: Persona | None) -> list[Any] | None:
+    return None if persona is None else [persona.description, persona.traits]
 
 
 def _sound(clip: Clip | None) -> str | None:

@@ -43,7 +43,7 @@ def item_of(
         directives=prompt.inline_instructions,
         history=prompt.turns,
         turns=rollout.turns,
-        persona=persona.description if persona else None,
+        persona=persona,
         rubric=rubric,
     )
 

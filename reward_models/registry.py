@@ -14,6 +14,7 @@ from trivox.reward_models import builders
 
 AUDIO, TEXT, TRANSCRIPT = "audio", "text", "transcript"
 VOICE, REFERENCE, HISTORY, STYLE, ENDING = "voice", "reference", "history", "style", "ending"
+PERSONA = "persona"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ _ENTRIES = (
           "Likeness in meaning of a reply to the reference reply", builders.reply_likeness),
     Entry("reply-relevance", "minilm", "cosine", _UP, (TEXT, HISTORY),
           "Likeness in meaning of a reply to what was asked", builders.reply_relevance),
+    Entry("in-character", "persona-rules", "fraction", _UP, (TEXT, PERSONA),
+          "Share of the persona's rules (opening, address, closing, forbidden) that the reply keeps",
+          builders.in_character),
     Entry("distillmos", "distillmos", "MOS", _UP, (AUDIO,),
           "Predicted naturalness", builders.distillmos),
     Entry("dnsmos", "dnsmos", "MOS", _UP, (AUDIO,),

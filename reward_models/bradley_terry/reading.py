@@ -70,7 +70,8 @@ def _tts(backbone: Backbone, item: Item, samples: Samples) -> Row:
 def _realtime(backbone: Backbone, item: Item, samples: Samples) -> Row:
     tokens = backbone.tokens
     turns = [Said(turn.role, turn.text) for turn in item.history if turn.text]
-    prompt = realtime_prompt(tokens, item.persona or NO_PERSONA, turns, item.instruction or "")
+    character = item.persona.description if item.persona else NO_PERSONA
+    prompt = realtime_prompt(tokens, character, turns, item.instruction or "")
     said = tokens.text_ids(tokens.written(item.text or ""))
     return _row(prompt, [*said, tokens.speech, *_speech(backbone, item, samples)])
 

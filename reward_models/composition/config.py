@@ -17,7 +17,7 @@ _HAS = {
                  registry.REFERENCE, registry.HISTORY},
     Branch.ASR: {registry.AUDIO, registry.TEXT, registry.TRANSCRIPT, registry.ENDING},
     Branch.REALTIME: {registry.AUDIO, registry.TEXT, registry.VOICE, registry.STYLE,
-                      registry.ENDING, registry.REFERENCE, registry.HISTORY},
+                      registry.ENDING, registry.REFERENCE, registry.HISTORY, registry.PERSONA},
 }  # fmt: skip
 """What items of a branch may have."""
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from trivox.platform.records import Direction, Persona
+from trivox.platform.records import Direction
 from trivox.platform.scoring import FailureKind, Item, ScorerInfo, Value, failed
 from trivox.reward_models.generative.judge import GenerativeJudge, Opinion
 from trivox.reward_models.generative.likelihood import LikelihoodJudge
@@ -105,7 +105,7 @@ def _question(item: Item, second: Reply) -> Question:
         first=Reply(item.rollout, said, samples=item.samples, rate=item.rate),
         second=second,
         history=tuple(Line(turn.role, turn.text) for turn in item.history if turn.text),
-        persona=None if item.persona is None else Persona("", "", "asked", 1, item.persona),
+        persona=item.persona,
         rubric=item.rubric,
         instruction=item.instruction,
         language=item.language,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trivox.platform.records import Direction, FinishReason, Turn
+from trivox.platform.records import Direction, FinishReason, Persona, Turn
 from trivox.platform.scoring import Clip, FailureKind, Item, ScorerInfo, Value, failed
 from trivox.reward_models.cache import CachedScorer, ScoreFile, score_key
 
@@ -60,7 +60,8 @@ CHANGES = [
     {"instruction": "slow"},
     {"directives": ((0, 5, "slow"),)},
     {"history": (Turn("user", "x"),)},
-    {"persona": "x"},
+    {"persona": Persona("", "", "x", 1, "x")},
+    {"persona": Persona("", "", "x", 1, "x", {"opening": "aye"})},
 ]
 
 

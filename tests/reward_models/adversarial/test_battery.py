@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trivox.platform.errors import NotFound
+from trivox.platform.hashing import content_hash
 from trivox.platform.records import Branch, Direction
 from trivox.platform.scoring import FailureKind, Item, ScorerInfo, Value, failed
 from trivox.reward_models.adversarial import damage
@@ -19,6 +20,7 @@ from trivox.reward_models.adversarial.battery import (
 from trivox.reward_models.adversarial.clips import Spoken, voiced
 from trivox.reward_models.adversarial.dose import DIMENSIONS, OWN, dose_response
 from trivox.reward_models.adversarial.probes import attack, honest, probes
+from trivox.reward_models.cache import item_content
 from trivox.reward_models.composition import Composition
 from trivox.reward_models.registry import build, entry, names
 
@@ -88,9 +90,8 @@ def test_the_seed_draws_anew_and_again_the_same(clips: list[Spoken]) -> None:
         assert differs >= 5
 
 
-def _content(item: Item) -> tuple[object, ...]:
-    sound = None if item.samples is None else item.samples.tobytes()
-    return sound, item.text, item.hypothesis, item.finish_reason
+def _content(item: Item) -> str:
+    return content_hash(item_content(item))
 
 
 def test_the_default_reward_of_asr_withstands_the_battery(clips: list[Spoken]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.policy.conftest import write_hearing_backbone
 from trivox.platform.errors import ConfigError
-from trivox.platform.records import Branch, Failure, FinishReason, Turn
+from trivox.platform.records import Branch, Failure, FinishReason, Persona, Turn
 from trivox.platform.scoring import Clip, Item, Value
 from trivox.policy.backbone import Backbone
 from trivox.policy.rows import Row
@@ -49,7 +49,11 @@ def test_what_an_item_is_read_as(backbone_folder: Path) -> None:
     heard = row_of(backbone, item(hypothesis="hallo"))
     assert isinstance(heard, Row) and heard.prompt[0] == tokens.asr and len(heard.audio) == 1
     assert tokens.read_text(heard.completion) == "hallo"
-    asked = item(history=(Turn("user", "who"),), persona="anna", samples=tone(0.3))
+    asked = item(
+        history=(Turn("user", "who"),),
+        persona=Persona("", "", "anna", 1, "anna"),
+        samples=tone(0.3),
+    )
     reply = row_of(backbone, asked)
     assert isinstance(reply, Row) and reply.prompt[0] == tokens.realtime
     assert [branch_of(one) for one in (item(), item(hypothesis=""), asked)] == list(
