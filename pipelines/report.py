@@ -7,7 +7,7 @@ from typing import Any
 
 from trivox.pipelines.evaluation import summarise
 from trivox.pipelines.rounds.context import RoundContext
-from trivox.pipelines.rounds.service import manifests
+from trivox.pipelines.rounds.finding import manifests
 from trivox.platform.errors import NotFound
 from trivox.platform.records import (
     Decision,

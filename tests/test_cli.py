@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from trivox.cli import app
 from trivox.pipelines.rounds.config import RoundConfig
-from trivox.pipelines.rounds.service import enqueue
+from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.records import Branch, FinishReason, Prompt, Rollout, Round, Sampling
 from trivox.platform.store import Workspace
@@ -64,7 +64,7 @@ def test_version() -> None:
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """A workspace with the packaged model, the built-in prompts and a queued round with one sample."""
     with init_workspace(tmp_path_factory.mktemp("cli") / "ws") as made:
-        round_ = enqueue(made, RoundConfig())
+        round_ = RoundService(made).enqueue(RoundConfig())
         made.tables.write([sample(made, round_)], branch=Branch.TTS, round=round_.id, part="one")
         yield made
 
@@ -98,6 +98,10 @@ JSON_COMMANDS: dict[tuple[str, ...], tuple[list[str], set[str]]] = {
     ("data", "list"): ([], {"prompt_sets"}),
     ("round", "show"): (["last"], {"round", "status", "stages", "results"}),
     ("round", "list"): ([], {"rounds"}),
+    ("round", "plan"): (["--seed", "3"], {"round", "exists", "stages", "work", "proxy_reason"}),
+    ("round", "status"): (["last"], {"round", "status", "stages", "costs", "worker", "alive"}),
+    ("round", "diff"): (["last", "last"], {"config", "made"}),
+    ("round", "lineage"): (["last"], {"round", "policies", "judgements", "rounds"}),
     ("round", "run"): (["--enqueue"], {"round", "status"}),
     ("policy", "list"): ([], {"policies"}),
     ("policy", "show"): (["nano"], {"id", "lineage", "evaluations", "decisions"}),
@@ -115,6 +119,7 @@ ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
 ELSEWHERE |= {("reward", "judge"), ("reward", "train-grm")}  # tests/reward_models/generative
 ELSEWHERE |= {("reward", "train")}  # tests/pipelines/test_reward_training.py
 ELSEWHERE |= {("bench",)}  # tests/bench
+ELSEWHERE |= {("round", "watch")}  # tests/pipelines/rounds
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit", "import")}
 ELSEWHERE |= {("people", "token", "make"), ("people", "token", "list")}  # tests/test_cli_people.py
@@ -207,6 +212,6 @@ def test_enqueuing_again_is_the_same_round(ws: Workspace) -> None:
 
 
 def test_cancel(tmp_path: Path, ws: Workspace) -> None:
-    other = enqueue(ws, RoundConfig(seed=9))
+    other = RoundService(ws).enqueue(RoundConfig(seed=9))
     ended = run("round", "cancel", other.id, "--workspace", str(ws.root))
     assert ended.stdout == f"round {other.id} is cancelled\n"

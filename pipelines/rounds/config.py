@@ -11,6 +11,7 @@ from trivox.platform.records import Branch, Sampling
 from trivox.platform.scoring import check_families
 from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
+from trivox.reward_models.bradley_terry.training import RewardSettings
 from trivox.reward_models.generative.config import JudgeConfig
 from trivox.reward_models.registry import families
 
@@ -116,6 +117,8 @@ class RoundConfig(Section):
     compare: CompareSection = CompareSection()
     label: LabelSection = LabelSection()
     aggregate: AggregateSection = AggregateSection()
+    train_reward: RewardSettings | None = None
+    """A reward model of the round's preferences, where this table is there; registered beside the policy."""
     train: DPOSettings = DPOSettings()
     evaluate: EvaluateSection = EvaluateSection()
     publish: PublishSection = PublishSection()
@@ -136,6 +139,10 @@ class RoundConfig(Section):
         if self.label.judges == "simulated" and not self.score.rewards:
             raise ValueError("simulated judges need at least one scorer in score.rewards")
         return self
+
+    @property
+    def trains_reward(self) -> bool:
+        return self.train_reward is not None
 
     def proxy_reason(self) -> str | None:
         """Why the win rate is only a proxy one, or None: a family that labelled also evaluates."""

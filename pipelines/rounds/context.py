@@ -1,6 +1,6 @@
 """What every stage of a round works with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,18 +37,28 @@ class Waiting:
     message: str
 
 
+class Stopped(Exception):
+    """Somebody paused or cancelled the round: the stage leaves off between two units of work."""
+
+
+def _never() -> None:
+    """Nobody can pause a stage that is run by itself."""
+
+
 @dataclass
 class RoundContext:
-    """A round at work: its records, its resolved configuration, and where its policy lies."""
+    """A round at work: its records, its resolved configuration, and where its policy lies. check: raises Stopped
+    when the stage should leave off; long stages call it between two units of work."""
 
     ws: Workspace
     round: Round
     config: RoundConfig
+    check: Callable[[], None] = _never
     _prompts: dict[str, Prompt] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ws: Workspace, round_: Round) -> "RoundContext":
-        return cls(ws, round_, RoundConfig.model_validate(round_.config))
+    def of(cls, ws: Workspace, round_: Round, check: Callable[[], None] = _never) -> "RoundContext":
+        return cls(ws, round_, RoundConfig.model_validate(round_.config), check)
 
     @cached_property
     def prompt_set(self) -> PromptSet:

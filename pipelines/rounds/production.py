@@ -83,6 +83,7 @@ def _fill_in(ctx: RoundContext, units: Sequence[RolloutUnit], label: str) -> Non
             ctx.ws.records.add(*batch.audio)
             part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
             ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
+            ctx.check()
 
 
 def score(
@@ -101,6 +102,7 @@ def score(
                 names = [one.rollout.id for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(scorers), names)}"
                 ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
+                ctx.check()
     return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in scorers]
 
 

@@ -1,64 +1,58 @@
 """Carrying out a round: lease it, run its stages one after the other, write a manifest after each."""
 
-import os
 import resource
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from trivox import __version__
-from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting, stage_run_id
-from trivox.pipelines.rounds.service import manifests
+from trivox.pipelines.rounds.context import Outcome, RoundContext, Stopped, Waiting, stage_run_id
+from trivox.pipelines.rounds.finding import manifests
+from trivox.pipelines.rounds.lease import Lease, changed, kept, released, take
+from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.stages import STAGES
-from trivox.platform.errors import StageFailed, StoreError, TrivoxError, UsageError
+from trivox.pipelines.rounds.upgrades import check_version
+from trivox.platform.errors import StageFailed, StoreError, TrivoxError
 from trivox.platform.progress import say
 from trivox.platform.records import CostEntry, Round, RoundStatus, Stage, StageRun
 from trivox.platform.store import Workspace
 
-LEASE_S = 120.0
-
-
-def worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
 
 def run_round(ws: Workspace, round_id: str) -> Round:
-    """Carry a round on as far as it goes: to its end, to a failure, or until it waits for people.
+    """Carry a round on as far as it goes: to its end, to a failure, until it waits for people or is paused.
 
-    Raises UsageError when another worker has it, and the error of the stage that failed.
+    Raises UsageError when another worker has it, OtherVersion when another version of Trivox began it and this one
+    cannot go on, and the error of the stage that failed.
     """
-    leased = ws.records.lease_round(worker_name(), LEASE_S, round_id)
-    if leased is None:
-        current = ws.records.get(Round, round_id)
-        raise UsageError(
-            f"round {round_id} is {current.status.value}"
-            + (f", held by {current.worker}" if current.worker else "")
-            + ": nothing to run here"
-        )
-    with _lease_kept(ws, leased):
-        return _run_stages(ws, leased)
+    found = ws.records.get(Round, round_id)
+    check_version(found, manifests(ws, found))
+    leased = take(ws, round_id)
+    with kept(ws, leased) as lease:
+        try:
+            return _run_stages(ws, leased, lease)
+        except Stopped:
+            stopped = released(ws, leased, RoundStatus.QUEUED)
+            say(f"round {round_id} is {stopped.status.value}: this worker leaves it")
+            return stopped
 
 
-def _run_stages(ws: Workspace, round_: Round) -> Round:
+def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
     done = manifests(ws, round_)
-    for number, (stage, run) in enumerate(STAGES.items(), 1):
+    stages = stages_of(RoundContext.of(ws, round_).config)
+    for number, stage in enumerate(stages, 1):
         if stage in done:
             continue
-        round_ = _changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
-        say(f"{number}/{len(STAGES)} {stage.value}")
+        round_ = changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
+        say(f"{number}/{len(stages)} {stage.value}")
         started = datetime.now(UTC)
         with _failure_recorded(ws, round_):
-            outcome = run(RoundContext.of(ws, round_))
+            outcome = STAGES[stage](RoundContext.of(ws, round_, lease.check))
             if isinstance(outcome, Outcome):
                 _record(ws, round_, stage, outcome, started)
         if isinstance(outcome, Waiting):
             say(outcome.message)
-            return _released(ws, round_, RoundStatus.WAITING)
-    return _released(ws, round_, RoundStatus.DONE)
+            return released(ws, round_, RoundStatus.WAITING)
+    return released(ws, round_, RoundStatus.DONE)
 
 
 def _record(
@@ -100,52 +94,24 @@ def _failure_recorded(ws: Workspace, round_: Round) -> Iterator[None]:
     """What ends a stage early is stored with the round: a failure with its cause, an interruption as queued."""
     try:
         yield
+    except Stopped:
+        raise
     except TrivoxError as error:
-        _released(ws, round_, RoundStatus.FAILED, error=str(error))
+        _let_go(ws, round_, RoundStatus.FAILED, str(error))
         raise
     except KeyboardInterrupt:
-        _released(ws, round_, RoundStatus.QUEUED)
+        _let_go(ws, round_, RoundStatus.QUEUED)
         raise
     except Exception as error:
         message = f"round {round_.id}, stage {round_.stage.value}: {error!r}"
-        _released(ws, round_, RoundStatus.FAILED, error=message)
+        _let_go(ws, round_, RoundStatus.FAILED, message)
         raise StageFailed(message) from error
 
 
-@contextmanager
-def _lease_kept(ws: Workspace, round_: Round) -> Iterator[None]:
-    """Renew the lease in the background while the round is worked on; a lost one shows at the next change."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(LEASE_S / 4):
-            with suppress(StoreError):
-                ws.records.renew_lease(round_.id, worker_name(), LEASE_S)
-
-    thread = threading.Thread(target=renew, name=f"lease-{round_.id}", daemon=True)
-    thread.start()
+def _let_go(ws: Workspace, round_: Round, status: RoundStatus, error: str | None = None) -> None:
+    """Where the store itself does not answer the round stays as it is: it is free once its worker is gone, and the
+    error that tells why is the first one."""
     try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _changed(ws: Workspace, round_: Round, **changes: Any) -> Round:
-    """The round with changes, over what the database holds now: a renewed lease is kept.
-
-    Raises StageFailed when the lease is no longer this worker's: the round is then another's to change.
-    """
-    with ws.records.transaction():
-        current = ws.records.get(Round, round_.id)
-        if current.worker != worker_name():
-            raise StageFailed(
-                f"round {round_.id}: {current.worker or 'another worker'} has taken its lease; this one stops"
-            )
-        changed = replace(current, updated_at=datetime.now(UTC), **changes)
-        ws.records.replace(changed)
-    return changed
-
-
-def _released(ws: Workspace, round_: Round, status: RoundStatus, error: str | None = None) -> Round:
-    return _changed(ws, round_, status=status, error=error, worker=None, lease_until=None)
+        released(ws, round_, status, error=error)
+    except StoreError as fault:
+        say(f"round {round_.id}: that it stopped could not be stored: {fault}")

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from trivox.pipelines.rounds.service import find_prompt_set
+from trivox.pipelines.rounds.finding import find_prompt_set
 from trivox.pipelines.training.align import Aligner
 from trivox.pipelines.training.recipe import TrainingRecipe
 from trivox.pipelines.training.rows import UNUSABLE, RowMaker

@@ -20,6 +20,7 @@ from trivox.commands import (
     policies,
     realtime,
     reward,
+    round_states,
     rounds,
     samples,
     serve,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
+round_states.add_to(rounds.app)
 app.add_typer(rounds.app, name="round")
 app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)

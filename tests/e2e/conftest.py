@@ -8,7 +8,7 @@ import pytest
 
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.runner import run_round
-from trivox.pipelines.rounds.service import enqueue
+from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.records import Round
 from trivox.platform.store import Workspace
@@ -48,7 +48,7 @@ class MiniRound:
 def play(root: Path, config: RoundConfig) -> MiniRound:
     """A fresh workspace with that round run in it."""
     ws = init_workspace(root)
-    return MiniRound(ws, config, run_round(ws, enqueue(ws, config).id))
+    return MiniRound(ws, config, run_round(ws, RoundService(ws).enqueue(config).id))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.e2e.listener import Listener
 from trivox.annotation.comparisons import make_comparisons
 from trivox.annotation.server import serve_labels
 from trivox.cli import app
-from trivox.pipelines.rounds.service import find_prompt_set
+from trivox.pipelines.rounds.finding import find_prompt_set
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.records import (
     Branch,

@@ -13,7 +13,7 @@ from trivox.annotation.simulated import SimulatedJudge, simulated_judgement
 from trivox.annotation.waiting import waiting_tasks
 from trivox.cli import app
 from trivox.pipelines.rounds.context import RoundContext
-from trivox.pipelines.rounds.service import find_round, manifests
+from trivox.pipelines.rounds.finding import find_round, manifests
 from trivox.pipelines.rounds.stages.label import judgements_of
 from trivox.pipelines.rounds.worker import work
 from trivox.pipelines.workspaces import init_workspace

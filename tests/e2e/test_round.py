@@ -15,8 +15,9 @@ from trivox.cli import app
 from trivox.pipelines.rendering import headline, write_html
 from trivox.pipelines.report import pool, report
 from trivox.pipelines.rounds.context import RoundContext
+from trivox.pipelines.rounds.finding import manifests
 from trivox.pipelines.rounds.runner import run_round
-from trivox.pipelines.rounds.service import enqueue, manifests
+from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.rounds.stages import STAGES, publish
 from trivox.platform.hashing import sha256_file
 from trivox.platform.records import (
@@ -180,7 +181,7 @@ def test_the_report_is_one_honest_file(mini: MiniRound) -> None:
 
 def test_run_again_it_reuses_what_is_there(mini: MiniRound, mini_toml: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in mini.ws.root.rglob("*.parquet"))
-    assert enqueue(mini.ws, mini.config).id == mini.round.id
+    assert RoundService(mini.ws).enqueue(mini.config).id == mini.round.id
     started = time.monotonic()
     arguments = ["--config", str(mini_toml), "--workspace", str(mini.ws.root), "--json"]
     again = CliRunner().invoke(app, ["round", "run", *arguments])
@@ -228,7 +229,7 @@ def test_a_second_round_goes_on_from_the_first_ones_adapter(
     with first.ws as ws:
         (parent,) = ws.records.find(PolicyVersion, round=first.round.id)
         config = first.config.model_copy(update={"policy": parent.name})
-        second = run_round(ws, enqueue(ws, config).id)
+        second = run_round(ws, RoundService(ws).enqueue(config).id)
         assert second.status is RoundStatus.DONE and second.id != first.round.id
         (child,) = ws.records.find(PolicyVersion, round=second.id)
         nano = resolve(ws, "nano")

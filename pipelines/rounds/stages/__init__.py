@@ -12,6 +12,7 @@ from trivox.pipelines.rounds.stages import (
     rollout,
     score,
     train,
+    train_reward,
 )
 from trivox.platform.records import Stage
 
@@ -21,6 +22,7 @@ STAGES: dict[Stage, Callable[[RoundContext], Outcome | Waiting]] = {
     Stage.COMPARE: compare.run,
     Stage.LABEL: label.run,
     Stage.AGGREGATE: aggregate.run,
+    Stage.TRAIN_REWARD: train_reward.run,
     Stage.TRAIN: train.run,
     Stage.EVALUATE: evaluate.run,
     Stage.PUBLISH: publish.run,

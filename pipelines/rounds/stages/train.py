@@ -76,6 +76,11 @@ def _train(
 ) -> TrainedAdapter:
     with bar() as shown:
         task = shown.add_task("train", total=None)
+
+        def step(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+            ctx.check()
+
         return train_dpo(
             ctx.backbone_folder,
             pairs,
@@ -84,7 +89,7 @@ def _train(
             ctx.round.seed,
             start=ctx.adapter_folder(ctx.policy),
             carried_ids=tokens.given_ids(),
-            on_step=lambda done, total: shown.update(task, completed=done, total=total),
+            on_step=step,
         )
 
 

@@ -45,7 +45,7 @@ def create(
     from trivox.annotation.leads.campaigns import create as make
     from trivox.annotation.people.audit import THE_SYSTEM
     from trivox.annotation.work.settings import read_settings
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
 
     ws = open_workspace(workspace)
     round_id = None if round_name is None else find_round(ws, round_name).id

@@ -30,12 +30,12 @@ def demo(
     from trivox.commands.rounds import carry_on, print_pool, show_round
     from trivox.pipelines.report import pool, report
     from trivox.pipelines.rounds.config import demo_config
-    from trivox.pipelines.rounds.service import start
+    from trivox.pipelines.rounds.service import RoundService
 
     ws = _workspace(folder)
     rounds = []
     for seed in range(seeds):
-        round_ = start(ws, demo_config(seed))
+        round_ = RoundService(ws).start(demo_config(seed))
         say(f"demo, seed {seed}: round {round_.id} is {round_.status.value}; judges are SIMULATED")
         rounds.append(carry_on(ws, round_, serve=False))
     if json:

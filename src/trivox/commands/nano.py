@@ -115,7 +115,7 @@ def evaluate(
     from trivox.pipelines.nano.evaluation.service import Extent
     from trivox.pipelines.nano.evaluation.service import evaluate as run
     from trivox.pipelines.nano.recipe import NanoRecipe
-    from trivox.pipelines.rounds.service import find_prompt_set
+    from trivox.pipelines.rounds.finding import find_prompt_set
     from trivox.pipelines.workspaces import packaged_checkpoint
 
     recordings = None

@@ -1,5 +1,6 @@
 """`trivox round`, `worker`, `label` and `report`: rounds from configuration to published policy."""
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,21 +27,20 @@ RoundArgument = Annotated[
     str, typer.Argument(help="Round id, its beginning or its end, or `last`.", metavar="ROUND")
 ]
 LAST = "last"
+ConfigOption = Annotated[Path | None, typer.Option(help="TOML file; options below override it.")]
+BranchOption = Annotated[Branch | None, typer.Option(help="Branch to improve.")]
+StartOption = Annotated[str | None, typer.Option(help="Version to start from (default: nano).")]
+PromptsOption = Annotated[str | None, typer.Option(help="Prompt set, `name` or `name@version`.")]
+SeedOption = Annotated[int | None, typer.Option(help="Another seed is another round.")]
 
 
 @app.command()
 def run(
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file; options below override it.")
-    ] = None,
-    branch: Annotated[Branch | None, typer.Option(help="Branch to improve.")] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Version to start from (default: nano).")
-    ] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="Prompt set, `name` or `name@version`.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed is another round.")] = None,
+    config: ConfigOption = None,
+    branch: BranchOption = None,
+    policy: StartOption = None,
+    prompts: PromptsOption = None,
+    seed: SeedOption = None,
     judges: Annotated[str | None, typer.Option(help="human (default) or simulated.")] = None,
     count: Annotated[int | None, typer.Option(help="How many training prompts.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Candidates for each prompt.")] = None,
@@ -58,7 +58,7 @@ def run(
     The same configuration and seed is the same round: a finished one is shown, a broken one goes on where it
     stopped. Exit code 3: it waits for people.
     """
-    from trivox.pipelines.rounds.service import start
+    from trivox.pipelines.rounds.service import RoundService
     from trivox.platform.records import RoundStatus
 
     ws = open_workspace(workspace)
@@ -71,13 +71,23 @@ def run(
         "rollout.prompts": count,
         "rollout.candidates": candidates,
     }
-    round_ = start(ws, read_config(config, overrides))
+    round_ = RoundService(ws).start(read_config(config, overrides))
     say(f"round {round_.id}: {round_.status.value}")
+    stop_at_sigterm()
     if not enqueue_only:
         round_ = carry_on(ws, round_, serve)
     show_round(ws, round_, json)
     if round_.status is RoundStatus.WAITING:
         raise typer.Exit(EXIT_WAITING)
+
+
+def stop_at_sigterm() -> None:
+    """What a scheduler sends before it kills (Kubernetes, SLURM) ends the work as Ctrl-C does: politely."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def read_config(path: Path | None, overrides: dict[str, Any]) -> Any:
@@ -99,11 +109,12 @@ def read_config(path: Path | None, overrides: dict[str, Any]) -> Any:
 
 def carry_on(ws: "Workspace", round_: "Round", serve: bool) -> "Round":
     """Work on a round until it ends, or until people are needed and none is served."""
+    from trivox.pipelines.rounds.finding import ENDED
+    from trivox.pipelines.rounds.lease import STOPPING
     from trivox.pipelines.rounds.runner import run_round
-    from trivox.pipelines.rounds.service import ENDED
     from trivox.platform.records import RoundStatus
 
-    while round_.status not in ENDED:
+    while round_.status not in (*ENDED, *STOPPING):
         round_ = run_round(ws, round_.id)
         if round_.status is RoundStatus.WAITING and not (serve and _labelled(ws, round_.id) == 0):
             break
@@ -142,7 +153,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """What each stage of a round made, how the policy changed, and what to run next."""
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
 
     ws = open_workspace(workspace)
     show_round(ws, find_round(ws, name), json)
@@ -170,24 +181,18 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
     print_rows("rounds", names, rows, "no round yet: trivox round run", json)
 
 
-@app.command()
-def cancel(name: RoundArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
-    """End a queued, waiting or failed round for good; what it made stays."""
-    from trivox.pipelines.rounds.service import cancel as cancel_round
-    from trivox.pipelines.rounds.service import find_round
-
-    ws = open_workspace(workspace)
-    cancelled = cancel_round(ws, find_round(ws, name))
-    typer.echo(f"round {cancelled.id} is {cancelled.status.value}")
-
-
 def worker(
     once: Annotated[bool, typer.Option(help="Stop when nothing is runnable.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Work on queued rounds, and on waiting ones as soon as people have judged, until interrupted."""
+    """Work on queued rounds, and on waiting ones as soon as people have judged, until interrupted.
+
+    Several may run, on one machine or on many with the same database: each round has one worker at a time. SIGTERM
+    ends it as an interruption does, with its round queued again.
+    """
     from trivox.pipelines.rounds.worker import work
 
+    stop_at_sigterm()
     worked = work(open_workspace(workspace), once=once)
     typer.echo(f"{worked} rounds worked on")
 
@@ -197,7 +202,7 @@ def label(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Serve the labelling page of a waiting round on this machine, behind a one-time address."""
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
 
     ws = open_workspace(workspace)
     waiting = _labelled(ws, find_round(ws, name).id)
@@ -216,7 +221,7 @@ def report(
 ) -> None:
     """Pool the evaluations of several rounds: one win rate, one change in WER, intervals by prompt."""
     from trivox.pipelines.report import pool
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
 
     ws = open_workspace(workspace)
     print_pool(pool(ws, [find_round(ws, name) for name in names]), json)

@@ -42,7 +42,7 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """List samples of a round with the text they were to say."""
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
     from trivox.platform.records import Prompt, Rollout
 
     ws = open_workspace(workspace)

@@ -66,7 +66,7 @@ def test_a_candidate_with_its_lineage(sets: Workspace) -> None:
 
 
 def resolve_set(ws: Workspace, name: str) -> str:
-    from trivox.pipelines.rounds.service import find_prompt_set
+    from trivox.pipelines.rounds.finding import find_prompt_set
 
     return find_prompt_set(ws, name).id
 
