@@ -1,7 +1,8 @@
 """What the teachers are to speak: every clip of the corpus with its voice and manner, planned from the seed."""
 
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -91,20 +92,28 @@ def plan(recipe: NanoRecipe, split: Split) -> list[Clip]:
 
 
 def _training(recipe: NanoRecipe, rng: random.Random) -> Iterator[Clip]:
-    for voice, count in recipe.train_sentences.items():
-        for _ in range(count):
-            yield (
-                _styled(rng, voice)
-                if voice in recipe.tts_voices
-                else _sentence(rng, Split.TRAIN, voice)
-            )
-    for voice, count in recipe.train_replies.items():
-        for _ in range(count):
-            yield _reply(rng, voice)
+    yield from _sentences(recipe, rng, recipe.train_sentences)
+    yield from _replies(rng, recipe.train_replies)
     known = words()
     for _ in range(recipe.word_sequences):
         text = " ".join(rng.choices(known, k=rng.randint(2, 7)))
         yield Clip("words", text, HIBARI_VOICE, _manner(rng) if rng.random() < 0.3 else Manner())
+    for voice, count in recipe.later_sentences.items():
+        later = random.Random(f"{recipe.seed} later sentences {voice}")
+        yield from _sentences(recipe, later, {voice: count})
+    for voice, count in recipe.later_replies.items():
+        yield from _replies(random.Random(f"{recipe.seed} later replies {voice}"), {voice: count})
+
+
+def _sentences(recipe: NanoRecipe, rng: random.Random, counts: Mapping[str, int]) -> Iterator[Clip]:
+    for voice in Counter(counts).elements():
+        styled = voice in recipe.tts_voices
+        yield _styled(rng, voice) if styled else _sentence(rng, Split.TRAIN, voice)
+
+
+def _replies(rng: random.Random, counts: Mapping[str, int]) -> Iterator[Clip]:
+    for voice in Counter(counts).elements():
+        yield _reply(rng, voice)
 
 
 def _request_of(rng: random.Random, split: Split, follow_ups: float = FOLLOW_UP_SHARE) -> Request:

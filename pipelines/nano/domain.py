@@ -262,12 +262,23 @@ def split_of(text: str) -> Split:
 
 def words() -> list[str]:
     """Every word of the domain, once, in alphabetical order."""
+    return sorted(_words())
+
+
+def words_that_matter_first() -> list[str]:
+    """Every word of the domain, once: those of slots, then of personas, then the rest."""
+    slots = " ".join(" ".join(options) for options in SLOTS.values()).split()
+    personas = f"{' '.join(OPENINGS)} {' '.join(ADDRESSES)}".split()
+    return list(dict.fromkeys([*slots, *personas, *words()]))
+
+
+def _words() -> set[str]:
     templates = [t for i in (*INTENTS, *FOLLOW_UPS.values()) for t in (*i.asks, *i.answers)]
     fixed = " ".join(
         literal for t in templates for literal, _, _, _ in string.Formatter().parse(t)
     ).replace("|", " ")
     slots = " ".join(" ".join(options) for options in SLOTS.values())
-    return sorted({*f"{fixed} {slots} {' '.join(OPENINGS)} {' '.join(ADDRESSES)}".split()})
+    return {*f"{fixed} {slots} {' '.join(OPENINGS)} {' '.join(ADDRESSES)}".split()}
 
 
 def _values(rng: random.Random) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Training rows of the language model: clips of the corpus as prompts and completions of the three branches."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -26,14 +26,14 @@ from trivox.pipelines.nano.train_encoder import (
     load_speller,
     padded,
 )
-from trivox.pipelines.realtime.dialogues import build, persona_text
+from trivox.pipelines.realtime.dialogues import Dialogue, build, persona_text
 from trivox.platform.audio.prosody import measure
 from trivox.platform.audio.style_words import describe, voice_statistics
 from trivox.platform.errors import ConfigError
 from trivox.platform.progress import progress
 from trivox.platform.records import Split
 from trivox.policy.branches.asr import asr_completion, asr_prompt
-from trivox.policy.branches.realtime import Heard, Said, realtime_prompt, reasoning
+from trivox.policy.branches.realtime import Heard, Said, planned, realtime_prompt, reasoning
 from trivox.policy.branches.speech import speech_completion
 from trivox.policy.branches.tts import REFERENCE_FRAMES, tts_prompt
 from trivox.policy.encoder.features import scaled
@@ -48,11 +48,13 @@ ENCODER_BATCH = 64
 @dataclass(frozen=True)
 class Example:
     """One row: ids of prompt and completion, and which encoder frames stand in the placeholders, clip by clip:
-    (clip, take). The loss covers the whole completion: carried letters teach the model where it is in the text."""
+    (clip, take). The loss covers the whole completion: carried letters teach the model where it is in the text.
+    read: the completion as the model reads it, where that differs."""
 
     prompt: list[int]
     completion: list[int]
     heard: tuple[tuple[int, int], ...] = ()
+    read: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -78,56 +80,45 @@ class Examples:
             for seed in range(DIALOGUE_SEEDS)
             for d in build(self.clips, seed, typed=0.1).dialogues
         ]
-        sources: dict[str, tuple[Sequence[int], Callable[[int], int]]] = {
-            "asr": (range(len(self.clips)), lambda i: len(self.clips[i].text)),
-            "tts": (self.spoken, lambda i: len(self.codes[i])),
-            "realtime": (range(len(self.dialogues)), self._reply_frames),
+        self.turns = {
+            "asr": [sorted(range(len(self.clips)), key=lambda i: len(self.clips[i].text))],
+            "tts": [
+                sorted(clips, key=lambda i: len(self.codes[i])) for clips in self.by_voice.values()
+            ],
+            "realtime": [sorted(found, key=self._reply_frames) for found in self._by_reply_voice()],
         }
-        self.sorted = {
-            branch: np.array(sorted(items, key=length))
-            for branch, (items, length) in sources.items()
-        }
+        """By branch: rows by length, for each voice that speaks them."""
         self._check_shares()
-        self.tts_weights = self._tts_weights()
+
+    def _by_reply_voice(self) -> list[list[int]]:
+        voices = [self.clips[dialogue.reply].voice for dialogue in self.dialogues]
+        return [
+            [i for i, voice in enumerate(voices) if voice == wanted]
+            for wanted in dict.fromkeys(voices)
+        ]
 
     def _check_shares(self) -> None:
         for branch, share in self.recipe.lm_branch_shares.items():
-            if share and not len(self.sorted[branch]):
+            if share and not any(self.turns[branch]):
                 raise ConfigError(
                     f"lm_branch_shares asks for {share} of {branch} and the corpus has nothing for it: prepare "
                     "more sentences and replies of tts_voices in another folder, or ask for 0"
                 )
 
-    def batch(self, branch: str, rng: np.random.Generator, even: bool = False) -> list[Example]:
-        """Rows of like length, up to the recipe's number of tokens. even: of tts, each voice as often."""
-        if even and branch == "tts":
-            return self._even(rng)
+    def batch(self, branch: str, rng: np.random.Generator) -> list[Example]:
+        """Rows of like length, up to the recipe's number of tokens: from a window of like length of each voice, a
+        row of each in turn."""
         make = {"asr": self.asr, "tts": self.tts, "realtime": self.realtime}[branch]
-        order = self.sorted[branch]
-        window = max(1, len(order) // 12)
-        begin = int(rng.integers(len(order) - window + 1))
-        rows, longest = list[Example](), 0
-        for index in rng.choice(order[begin : begin + window], min(window, 96), replace=False):
-            if branch == "tts" and rng.random() > self.tts_weights[int(index)]:
-                continue
-            row = make(int(index), rng)
-            longest = max(longest, len(row))
-            if longest * (len(rows) + 1) > self.recipe.lm_batch_tokens and rows:
-                break
-            rows.append(row)
-        return rows or [make(int(order[begin]), rng)]
-
-    def _even(self, rng: np.random.Generator) -> list[Example]:
-        """A window of like length of each voice, a row of each in turn."""
+        if branch == "realtime" and rng.random() < self.recipe.lm_thought_share:
+            make = self.thought
         place, rows, longest = rng.random(), list[Example](), 0
         turns = []
-        for clips in self.by_voice.values():
-            order = sorted(clips, key=lambda i: len(self.codes[i]))
+        for order in self.turns[branch]:
             window = max(1, len(order) // 12)
             begin = int(place * (len(order) - window + 1))
-            turns.append(rng.permutation(order[begin : begin + window])[:32])
+            turns.append(rng.permutation(order[begin : begin + window])[:96])
         for index in (int(i) for turn in zip_longest(*turns) for i in turn if i is not None):
-            row = self.tts(index, rng)
+            row = make(index, rng)
             longest = max(longest, len(row))
             if longest * (len(rows) + 1) > self.recipe.lm_batch_tokens and rows:
                 break
@@ -151,11 +142,30 @@ class Examples:
         chunks = chunks_of_clip(clip)
         prompt = tts_prompt(self.tokens, " ".join(chunks), " ".join(words), voice)
         completion = speech_completion(self.tokens, self.codes[index], chunks, self.frames[index])
-        return Example(prompt, completion)
+        return Example(prompt, completion, read=self._misread(completion, rng))
 
     def realtime(self, index: int, rng: np.random.Generator) -> Example:
         dialogue = self.dialogues[index]
         clip = self.clips[dialogue.reply]
+        prompt, heard = self._asked(dialogue, rng)
+        frames = self.frames[dialogue.reply]
+        said = speech_completion(self.tokens, self.codes[dialogue.reply], clip.text.split(), frames)
+        thinks = rng.random() < self.recipe.lm_reasoning_share
+        thought = self._thought(dialogue) if thinks else []
+        return Example(prompt, thought + said, heard, thought + self._misread(said, rng))
+
+    def thought(self, index: int, rng: np.random.Generator) -> Example:
+        """A realtime row that ends with the reasoning."""
+        prompt, heard = self._asked(self.dialogues[index], rng)
+        return Example(prompt, self._thought(self.dialogues[index]), heard)
+
+    def _thought(self, dialogue: Dialogue) -> list[int]:
+        return reasoning(self.tokens, planned(dialogue.heard, self.clips[dialogue.reply].text))
+
+    def _asked(
+        self, dialogue: Dialogue, rng: np.random.Generator
+    ) -> tuple[list[int], tuple[tuple[int, int], ...]]:
+        """The prompt of a dialogue, and which frames stand in its placeholders."""
         heard, turns = list[tuple[int, int]](), list[Heard | Said]()
         for role, said in dialogue.turns:
             if isinstance(said, str):
@@ -163,14 +173,21 @@ class Examples:
             else:
                 heard.append((said, int(rng.integers(len(self.takes)))))
                 turns.append(Heard(self.embeddings(*heard[-1])))
-        prompt = realtime_prompt(self.tokens, persona_text(*dialogue.persona), turns, clip.voice)
-        frames = self.frames[dialogue.reply]
-        said_ids = speech_completion(
-            self.tokens, self.codes[dialogue.reply], clip.text.split(), frames
-        )
-        if rng.random() < self.recipe.lm_reasoning_share:
-            said_ids = reasoning(self.tokens, dialogue.heard) + said_ids
-        return Example(prompt, said_ids, tuple(heard))
+        voice = self.clips[dialogue.reply].voice
+        persona = persona_text(*dialogue.persona)
+        return realtime_prompt(self.tokens, persona, turns, voice), tuple(heard)
+
+    def _misread(self, completion: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """The completion with some audio tokens replaced by others of their codebook (noise on the history of an
+        autoregressive model, as in scheduled sampling, Bengio et al. 2015)."""
+        ids = np.array(completion)
+        missed = rng.random(len(ids)) < rng.random() * self.recipe.lm_history_noise
+        for book in range(len(self.tokens.audio_offsets)):
+            low, high = self.tokens.audio_range(book)
+            here = missed & (ids >= low) & (ids < high)
+            ids[here] = rng.integers(low, high, here.sum())
+        misread: list[int] = ids.tolist()
+        return misread
 
     def embeddings(self, index: int, take: int) -> int:
         """How many placeholders a clip has: two frames of the encoder each."""
@@ -184,15 +201,6 @@ class Examples:
         codes = self.codes[index]
         begin = int(rng.integers(max(1, len(codes) - REFERENCE_FRAMES)))
         return codes[begin : begin + REFERENCE_FRAMES]
-
-    def _tts_weights(self) -> dict[int, float]:
-        """How likely a clip is taken when drawn: voices with few clips are taken always."""
-        largest = max(map(len, self.by_voice.values()))
-        share = {
-            voice: min(1.0, self.recipe.lm_voice_balance * largest / len(clips) / 10)
-            for voice, clips in self.by_voice.items()
-        }
-        return {i: share[self.clips[i].voice] for i in self.spoken}
 
 
 def chunks_of_clip(clip: Clip) -> list[str]:
@@ -210,7 +218,8 @@ def padded_rows(rows: Sequence[Example], pad: int) -> tuple[Tensor, Tensor, Tens
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, IGNORE)
     for row, example in enumerate(rows):
         end = len(example)
-        ids[row, :end] = torch.tensor(example.prompt + example.completion)
+        read = example.completion if example.read is None else example.read
+        ids[row, :end] = torch.tensor(example.prompt + read)
         mask[row, :end] = 1
         labels[row, len(example.prompt) : end] = torch.tensor(example.completion)
     return ids, mask, labels

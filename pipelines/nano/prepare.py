@@ -37,10 +37,7 @@ def prepare(recipe: NanoRecipe, folder: Path) -> None:
     numbers = progress(range(len(corpus)), "features")
     parts = [features(corpus.waveform(index), corpus.pitch_of(index)) for index in numbers]
     if not (folder / QUANTISER_FILE).exists():
-        spoken = [
-            p for p, c in zip(parts, corpus.clips, strict=True) if c.voice in recipe.tts_voices
-        ]
-        _fit(recipe, folder, np.concatenate(spoken))
+        _fit(recipe, folder, _evenly(recipe, corpus, parts))
     quantiser = load_quantiser(folder)
     codes = [quantiser.encode(torch.from_numpy(part)).int().numpy() for part in parts]
     save_codes(train / CODES_FILE, codes)
@@ -71,6 +68,21 @@ def save_codes(path: Path, codes: list[npt.NDArray[np.int32]]) -> None:
 def load_codes(path: Path) -> list[npt.NDArray[np.int32]]:
     stored = np.load(path)
     return np.split(stored["codes"].astype(np.int32), np.cumsum(stored["lengths"])[:-1])
+
+
+def _evenly(
+    recipe: NanoRecipe, corpus: Corpus, parts: list[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    """Features [N, F] of the voices that nano speaks in, as many frames of each, drawn from all its clips: where
+    most clips are of one voice, the codebooks would be too."""
+    rng = np.random.default_rng(recipe.seed)
+    by_voice = [
+        np.concatenate([p for p, c in zip(parts, corpus.clips, strict=True) if c.voice == voice])
+        for voice in recipe.tts_voices
+        if any(clip.voice == voice for clip in corpus.clips)
+    ]
+    count = min(map(len, by_voice))
+    return np.concatenate([rng.permutation(frames)[:count] for frames in by_voice])
 
 
 def _fit(recipe: NanoRecipe, folder: Path, spoken: npt.NDArray[np.float32]) -> None:

@@ -31,6 +31,9 @@ class NanoRecipe(BaseModel):
     """Requests by voice; those in tts_voices are spoken in many manners."""
     train_replies: dict[str, int] = {"heart": 2400, "michael": 150, "emma": 150}
     """Answers of personas by voice."""
+    later_sentences: dict[str, int] = {"michael": 470, "emma": 470}
+    later_replies: dict[str, int] = {"michael": 400, "emma": 400}
+    """More of both, each voice drawn by itself: a corpus grows without changing what it has."""
     word_sequences: int = Field(900, ge=0)
     """Sequences of random words: nothing in one foretells the next."""
     validation_sentences: int = Field(10, ge=1)
@@ -55,27 +58,22 @@ class NanoRecipe(BaseModel):
     lm_layers: int = 6
     lm_heads: int = 4
     lm_feed_forward: int = 480
-    lm_steps: int = Field(4000, ge=1)
-    lm_even_steps: int = Field(800, ge=0)
-    """Steps after these, at a lower learning rate, in which tts has each voice as often: most clips are of one."""
+    lm_steps: int = Field(6000, ge=1)
     lm_batch_tokens: int = Field(4800, ge=1)
     lm_learning_rate: float = 2.5e-3
     lm_branch_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
-        "asr": 0.26,
-        "tts": 0.42,
-        "realtime": 0.32,
+        "asr": 0.1,
+        "tts": 0.5,
+        "realtime": 0.4,
     }
-    """Shares of the batches; a batch is of one branch."""
-    lm_even_shares: dict[Literal["asr", "tts", "realtime"], Annotated[float, Field(ge=0)]] = {
-        "asr": 0.12,
-        "tts": 0.66,
-        "realtime": 0.22,
-    }
-    """The same in the last steps, in which all voices count alike."""
-    lm_reasoning_share: float = Field(0.3, ge=0, le=1)
-    """Share of realtime replies before which what was heard is written down, as hidden reasoning."""
-    lm_voice_balance: float = Field(6.0, gt=0)
-    """How much more often than by their number clips of the voices with few are drawn, over 10."""
+    """Shares of the batches; a batch is of one branch, and what is spoken in it of each voice as often."""
+    lm_reasoning_share: float = Field(0.6, ge=0, le=1)
+    """Share of realtime replies with hidden reasoning before them: what was heard, and what is to be said."""
+    lm_thought_share: float = Field(0.5, ge=0, le=1)
+    """Share of the realtime batches that end with the reasoning: short rows, which teach to understand."""
+    lm_history_noise: float = Field(0.2, ge=0, le=1)
+    """Highest share of audio tokens replaced in what the model reads of its own speech, so that it minds the text;
+    each row draws its own share from 0 on."""
     lm_position_limit: int = 1024
     lm_bf16: bool = True
     """bfloat16 matrix products in training; the saved weights are float32."""

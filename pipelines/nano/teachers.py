@@ -66,6 +66,11 @@ def speak(text: str, voice: str, manner: Manner, kokoro_voices: Path | None) -> 
     return np.clip(wave, -1, 32767 / 32768).astype(np.float32)
 
 
+def phonemes(text: str) -> str:
+    """The sounds of a text as the teachers read it: IPA, with one letter for a diphthong."""
+    return "".join(_hibari().phonemize(text))
+
+
 def trimmed(wave: Wave, floor: float = 0.03, margin_s: float = 0.06) -> Wave:
     """Without the stretches at both ends that lie under `floor` of the peak, but for a margin."""
     frame = RATE // 100
@@ -93,7 +98,7 @@ def _kokoro(written: str, voice: str, speed: float, voices: Path | None) -> Wave
             f"voice {voice!r} is one of Kokoro: `npm pack kokoro-js@1.2.1`, unpack it, and give its folder "
             "package/voices as kokoro_voices in the recipe"
         )
-    ids = _hibari().ids("".join(_hibari().phonemize(written)))
+    ids = _hibari().ids(phonemes(written))
     feeds = {
         "tokens": np.array([ids], np.int64),
         "style": _style(voices / f"{VOICES[voice]}.bin")[len(ids) - 2][None],

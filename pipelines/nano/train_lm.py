@@ -21,8 +21,6 @@ from trivox.policy.vocabulary import TokenMap, nano_token_map, nano_tokenizer
 
 ADAPTER_STACK = 2
 """Encoder frames (25 Hz) in one embedding: 12.5 Hz."""
-EVEN_RATE = 0.35
-"""Share of the learning rate from which the last steps fall."""
 
 
 def train_lm(recipe: NanoRecipe, folder: Path) -> Path:
@@ -53,13 +51,12 @@ def _train(
     done = resume(checkpoint, model, optimiser)
     model.train()
     with bar() as shown:
-        steps = recipe.lm_steps + recipe.lm_even_steps
-        task = shown.add_task("training lm", total=steps, completed=done)
-        for step in range(done, steps):
+        task = shown.add_task("training lm", total=recipe.lm_steps, completed=done)
+        for step in range(done, recipe.lm_steps):
             losses = _step(recipe, model, optimiser, examples, step)
             label = ", ".join(f"{branch} {loss:.2f}" for branch, loss in losses.items())
             shown.update(task, advance=1, description=f"training lm, {label}")
-            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == steps:
+            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.lm_steps:
                 save_checkpoint(checkpoint, model, optimiser, step + 1, sum(losses.values()))
 
 
@@ -88,12 +85,11 @@ def _step(
     step: int,
 ) -> dict[str, float]:
     """One update on a batch of one branch; its loss by branch."""
-    even = step >= recipe.lm_steps
     optimiser.scale(_rate(recipe, step))
     rng = np.random.default_rng([recipe.seed, step])
-    shares = recipe.lm_even_shares if even else recipe.lm_branch_shares
+    shares = recipe.lm_branch_shares
     branch = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
-    rows = examples.batch(branch, rng, even)
+    rows = examples.batch(branch, rng)
     ids, mask, labels = padded_rows(rows, examples.tokens.pad)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.lm_bf16):
         embedded = embeddings_of(model, ids, rows, examples)
@@ -106,10 +102,7 @@ def _step(
 
 
 def _rate(recipe: NanoRecipe, step: int) -> float:
-    """Share of the highest learning rate: a rise and a cosine, then a lower cosine over the last steps."""
-    if step >= recipe.lm_steps:
-        done = (step - recipe.lm_steps) / recipe.lm_even_steps
-        return EVEN_RATE * 0.5 * (1 + math.cos(math.pi * done))
+    """Share of the highest learning rate: a rise, and a cosine down to 2 %."""
     cosine = 0.5 * (1 + math.cos(math.pi * step / recipe.lm_steps))
     return min(1.0, (step + 1) / 150) * (0.02 + 0.98 * cosine)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trivox.pipelines.nano.domain import persona_reply
@@ -142,6 +142,24 @@ def run_episode(reply: Replier, user: User) -> Episode:
         history.append(Turn("assistant", given.text, given.audio))
         turn = user.next(given.text)
     return Episode(user.persona, user.seed, tuple(exchanges))
+
+
+def reread(figures: Figures, text_of: Callable[[Reply], str]) -> Figures:
+    """The figures of the same episodes with the replies checked in another reading of them."""
+    episodes = tuple(
+        replace(
+            episode,
+            exchanges=tuple(
+                replace(e, checked=check(episode.persona, e.user, text_of(e.reply)))
+                if e.reply.text is not None
+                else e
+                for e in episode.exchanges
+            ),
+        )
+        for episode in figures.episodes
+    )
+    turns = len(figures.by_turn)
+    return Figures(figures.seed, episodes, _all_turns(episodes), _by_turn(episodes, turns))
 
 
 def prompts_of(episode: Episode, rubric: str | None = None) -> list[Prompt]:

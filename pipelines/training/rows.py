@@ -18,7 +18,7 @@ from trivox.platform.records import Branch, Consent, Persona, Prompt, Turn
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import Backbone
 from trivox.policy.branches.asr import asr_completion, asr_prompt
-from trivox.policy.branches.realtime import Heard, Said, realtime_prompt, reasoning
+from trivox.policy.branches.realtime import Heard, Said, planned, realtime_prompt, reasoning
 from trivox.policy.branches.speech import chunks_of, speech_completion, speech_segments
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.rows import Row
@@ -89,7 +89,9 @@ class RowMaker:
         answer = prompt.reference_text
         if tokens.carries != "none":
             answer = _needed(answer, "text of the reply", "give it as reference_text")
-        completion = self._thought(prompt, turns[-1]) + self._speech(prompt, answer or "")
+        completion = self._thought(prompt, turns[-1], answer or "") + self._speech(
+            prompt, answer or ""
+        )
         return Row(ids, completion, [True] * len(completion), tuple(clips))
 
     def _turn(self, turn: Turn, number: int, clips: list[Wave]) -> Heard | Said:
@@ -100,11 +102,11 @@ class RowMaker:
         what = f"text in turn {number}, of the {turn.role}"
         return Said(turn.role, _needed(turn.text, what, "write down what was said"))
 
-    def _thought(self, prompt: Prompt, last: Turn) -> list[int]:
+    def _thought(self, prompt: Prompt, last: Turn, answer: str) -> list[int]:
         draw = derived_seed("reasoning", self.seed, prompt.id) % _DRAWS / _DRAWS
         if last.audio is None or last.text is None or draw >= self.reasoning_share:
             return []
-        return reasoning(self.backbone.tokens, last.text)
+        return reasoning(self.backbone.tokens, planned(last.text, answer))
 
     def _speech(self, prompt: Prompt, text: str) -> list[int]:
         """The reference recording in tokens, word by word with the text where the model carries words."""

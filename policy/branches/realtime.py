@@ -52,6 +52,11 @@ def reasoning(tokens: TokenMap, thought: str) -> list[int]:
     return [tokens.think, *tokens.text_ids(tokens.written(thought)), tokens.end_think]
 
 
+def planned(heard: str, reply: str) -> str:
+    """The thought that nano has before a reply: what it heard, and in parentheses what it is about to say."""
+    return f"{heard} ({reply})"
+
+
 def realtime_constraint(tokens: TokenMap, thinks: bool = False) -> Constraint:
     """Words and their audio, after hidden reasoning if asked for."""
     if tokens.carries == "none":

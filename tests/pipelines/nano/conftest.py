@@ -29,8 +29,7 @@ def recipe() -> NanoRecipe:
         lm_layers=2,
         lm_heads=2,
         lm_feed_forward=64,
-        lm_steps=3,
-        lm_even_steps=1,
+        lm_steps=4,
         lm_batch_tokens=400,
         checkpoint_every=2,
     )

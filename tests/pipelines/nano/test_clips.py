@@ -18,6 +18,8 @@ RECIPE = NanoRecipe(
     unseen_voices=("eric",),
     train_sentences={"heart": 600, "emma": 60, "bella": 60},
     train_replies={"heart": 200, "emma": 20},
+    later_sentences={"emma": 10},
+    later_replies={"heart": 1, "emma": 5},
     word_sequences=30,
     validation_sentences=20,
     test_sentences=120,
@@ -36,11 +38,11 @@ def is_follow_up(clip: Clip) -> bool:
 def test_as_many_as_the_recipe_says(train: list[Clip]) -> None:
     found = Counter((clip.voice, clip.kind) for clip in train)
     assert found["heart", "sentence"] + found["heart", "inline"] == 600
-    assert found["emma", "sentence"] + found["emma", "inline"] == 60
+    assert found["emma", "sentence"] + found["emma", "inline"] == 70
     assert (found["bella", "sentence"], found["bella", "inline"]) == (60, 0)
-    assert (found["heart", "reply"], found["emma", "reply"]) == (200, 20)
+    assert (found["heart", "reply"], found["emma", "reply"]) == (201, 25)
     assert found["heart", "words"] == 30
-    assert len(train) == 970
+    assert len(train) == 986
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,18 @@ def test_the_seed_fixes_the_plan(train: list[Clip]) -> None:
     assert plan(RECIPE, Split.TRAIN) == train
     assert plan(RECIPE.model_copy(update={"seed": 1}), Split.TRAIN) != train
     other = RECIPE.model_copy(update={"lm_steps": 7, "word_sequences": 0})
-    assert plan(other, Split.TRAIN) == train[:-30]
+    assert plan(other, Split.TRAIN) == [clip for clip in train if clip.kind != "words"]
+
+
+def test_a_plan_grows_without_changing_what_it_has(train: list[Clip]) -> None:
+    """Before the later clips everything stays; of the later ones of a voice the first ones do."""
+    more = plan(
+        RECIPE.model_copy(update={"later_sentences": {"emma": 12}, "later_replies": {"emma": 6}}),
+        Split.TRAIN,
+    )
+    assert more[:970] == train[:970]
+    assert more[970:980] == train[970:980] and len(more[980:982]) == 2
+    assert more[982:987] == train[981:986]
 
 
 def test_held_out_personas_are_never_trained(train: list[Clip]) -> None:

@@ -11,16 +11,19 @@ import pytest
 from tests.pipelines.nano.tones import corpus_of, held_out_clips, sung
 from trivox.pipelines.nano.clips import Clip, personas, plan
 from trivox.pipelines.nano.corpus import Corpus
+from trivox.pipelines.nano.evaluation.conversing import READINGS, Spoken, readings_of
 from trivox.pipelines.nano.evaluation.conversing import _held_out as held_out_personas
 from trivox.pipelines.nano.evaluation.hearing import hearing, recorded_prompts
 from trivox.pipelines.nano.evaluation.judges import BATCH, error_rate, in_batches, recognise
 from trivox.pipelines.nano.evaluation.service import Extent, _held_out, evaluate
 from trivox.pipelines.nano.evaluation.speaking import _chosen, griffin_lim
 from trivox.pipelines.nano.recipe import NanoRecipe
-from trivox.pipelines.realtime.personas import character
+from trivox.pipelines.realtime.episodes import run_episodes
+from trivox.pipelines.realtime.personas import character, packaged_personas
+from trivox.pipelines.realtime.simulator import Reply, scripted_reply
 from trivox.platform.audio.io import read_audio
 from trivox.platform.errors import NotFound
-from trivox.platform.records import Branch, Prompt, PromptItem, PromptSet, Split
+from trivox.platform.records import Branch, Persona, Prompt, PromptItem, PromptSet, Split, Turn
 from trivox.platform.store import Workspace
 from trivox.policy.resident import ResidentPolicy
 from trivox.policy.speaker import Speaker, Transcript
@@ -209,8 +212,32 @@ def test_the_whole_evaluation(recipe: NanoRecipe, checkpoint: Path, trained: Pat
         assert figures[name] is None or 0.5 < figures[name] < 4, name
     assert figures["tts_wer_by_voice"].keys() == {"heart", "emma"}
     assert len(figures["style"]["contrasts"]) == 7
-    for part in ("realtime", "realtime_new_personas"):
-        assert figures[part]["episodes"] == 1 and figures[part]["all"]["asked"] >= 1
+    for part in ("", "_reasoning", "_new_personas", "_teacher"):
+        conversed = figures[f"realtime{part}"]
+        assert conversed["episodes"] == 1 and conversed["heard"]["all"]["asked"] >= 1
+    perfect = figures["realtime_teacher"]
+    assert perfect["written"]["all"]["both"]["rate"] == 1.0
+    assert perfect["closed_set"]["all"]["both"]["rate"] >= perfect["heard"]["all"]["both"]["rate"]
+
+
+def test_episodes_in_three_readings() -> None:
+    """Three turns of perfect replies: written as they are, heard with "I" for "aye", read right in the closed set.
+    In persona: 1, 0 and 1."""
+    persona = packaged_personas()[0]
+    assert persona.traits["opening"] == "aye"
+    said = dict[str, Spoken]()
+
+    def reply(asked: Persona, turns: Sequence[Turn]) -> Reply:
+        written = scripted_reply(asked, turns).text or ""
+        name = f"reply-{len(said)}"
+        said[name] = Spoken(written, written.replace("aye", "I"), written)
+        return Reply(written, name)
+
+    figures = readings_of(run_episodes(reply, [persona], 1, 0), said)
+    rates = {name: figures[name]["all"]["in_persona"]["rate"] for name in READINGS}
+    assert rates == {"written": 1.0, "heard": 0.0, "closed_set": 1.0}
+    assert [figures[name]["all"]["on_topic"]["rate"] for name in READINGS] == [1.0] * 3
+    assert len(figures["heard"]["by_turn"]) == 3
 
 
 @pytest.mark.slow
