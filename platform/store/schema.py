@@ -29,6 +29,10 @@ from trivox.platform.records import (
     Inquiry,
     Invite,
     Judgement,
+    LabelStudioAnnotation,
+    LabelStudioPerson,
+    LabelStudioProject,
+    LabelStudioTask,
     Loop,
     Person,
     Persona,
@@ -92,6 +96,10 @@ KINDS: tuple[type[Any], ...] = (
     Guideline,
     Inquiry,
     Loop,
+    LabelStudioProject,
+    LabelStudioTask,
+    LabelStudioPerson,
+    LabelStudioAnnotation,
 )
 MUTABLE: tuple[type[Any], ...] = (
     Round,
@@ -112,6 +120,10 @@ MUTABLE: tuple[type[Any], ...] = (
     Throttle,
     Inquiry,
     Loop,
+    LabelStudioProject,
+    LabelStudioTask,
+    LabelStudioPerson,
+    LabelStudioAnnotation,
 )
 
 _REFERENCES: dict[tuple[type[Any], str], type[Any]] = {
@@ -140,6 +152,11 @@ _REFERENCES: dict[tuple[type[Any], str], type[Any]] = {
     (Voided, "judgement"): Judgement,
     (Acknowledged, "campaign"): Campaign,
     (Acknowledged, "person"): Person,
+    (LabelStudioProject, "campaign"): Campaign,
+    (LabelStudioTask, "campaign"): Campaign,
+    (LabelStudioTask, "task"): Task,
+    (LabelStudioPerson, "person"): Person,
+    (LabelStudioAnnotation, "task"): Task,
 }
 _UNIQUE: dict[type[Any], list[tuple[str, ...]]] = {
     Judgement: [("project", "idempotency_key")],
@@ -153,9 +170,14 @@ _UNIQUE: dict[type[Any], list[tuple[str, ...]]] = {
     Guideline: [("campaign", "version")],
     Voided: [("judgement",)],
     Control: [("task",)],
+    LabelStudioProject: [("key",)],
+    LabelStudioTask: [("key",)],
 }
 _INDEXED = {
     "project",
+    "pushed",
+    "pushed_to",
+    "remote",
     "round",
     "task",
     "campaign",
@@ -179,6 +201,11 @@ _UNIQUE_WHERE: dict[str, tuple[type[Any], tuple[str, ...], str]] = {
         TaskLease,
         ("task", "slot"),
         "status IN ('open', 'ahead', 'answered') AND purpose = 'judge'",
+    ),
+    "an_account_once": (
+        LabelStudioPerson,
+        ("project", "server", "remote"),
+        "ended_at IS NULL",
     ),
 }
 _NAMES = {
