@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trivox.platform.records import Role
 
-AREAS = ("account", "work", "campaigns", "people", "data", "speech")
+AREAS = ("account", "work", "campaigns", "people", "data", "speech", "rounds")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ READ_PAGE = allow(None, *_READERS)
 ADMIN = allow("people", Role.ADMIN)
 DATA = allow("data", *_DATA)
 SPEECH = allow("speech", *_DATA)
+ROUND = allow("rounds", Role.RESEARCHER, Role.ADMIN)
+ROUND_READ = allow("rounds", *_READERS)
 """The live routes, an app of their own."""
 
 _ACCOUNT = {
@@ -155,8 +157,17 @@ _PEOPLE = {
     "GET /api/v1/audit": ADMIN,
     "POST /api/v1/imports/judgements": DATA,
 }
+_ROUNDS = {
+    "GET /api/v1/rounds": ROUND_READ,
+    "POST /api/v1/rounds": ROUND,
+    "POST /api/v1/rounds/plan": ROUND,
+    "GET /api/v1/rounds/{round}": ROUND_READ,
+    "GET /api/v1/rounds/{round}/lineage": ROUND_READ,
+    "GET /api/v1/rounds/{round}/diff/{other}": ROUND_READ,
+    "POST /api/v1/rounds/{round}/{verb}": ROUND,
+}
 
-RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE
+RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE | _ROUNDS
 
 
 def managed_by(roles: frozenset[Role]) -> frozenset[Role]:

@@ -23,15 +23,15 @@ class Section(BaseModel):
 class RolloutSection(Section):
     prompts: int = Field(48, ge=1)
     """How many prompts of the training split get candidates; fewer when the split is smaller."""
-    candidates: int = Field(4, ge=2)
+    candidates: int = Field(4, ge=2, le=4096)
     """Candidates for each prompt."""
     temperature: float = Field(0.7, gt=0)
     """Higher than in use, so that candidates differ enough to be compared."""
-    max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8)
+    max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8, le=1 << 20)
     """Length limit of a candidate in tokens, the end token included."""
-    slots: int = Field(16, ge=1)
+    slots: int = Field(16, ge=1, le=4096)
     """Width of a batch, which is also the unit of work of an actor."""
-    workers: int = Field(2, ge=1)
+    workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with one resident backbone."""
     on_unspeakable: Literal["refuse", "exclude"] = "refuse"
     """What to do with prompts outside the model's alphabet: refuse the round, or leave them out and say so."""
@@ -46,16 +46,16 @@ class ScoreSection(Section):
     """Scorers that judges and rewards may look at."""
     gates: tuple[str, ...] = ("duration", "silence", "end")
     """Scorers that a candidate must pass."""
-    workers: int = Field(2, ge=1)
+    workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with all scorers in memory."""
-    unit: int = Field(12, ge=1)
+    unit: int = Field(12, ge=1, le=65536)
     """Rollouts in one unit of scoring work."""
 
 
 class CompareSection(Section):
-    pairs_per_prompt: int = Field(3, ge=1)
+    pairs_per_prompt: int = Field(3, ge=1, le=65536)
     """Comparisons of each prompt's candidates; fewer when there are fewer pairs."""
-    overlap: int = Field(1, ge=1)
+    overlap: int = Field(1, ge=1, le=1000)
     """Judgements wanted for each comparison."""
 
 
@@ -110,7 +110,7 @@ class RoundConfig(Section):
     """Version to start from: a name, an id, or the start of an id."""
     prompts: str = "nano-domain"
     """Prompt set, `name` or `name@version`."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=1 << 63)
     """Of everything that is drawn; another seed is another round."""
     rollout: RolloutSection = RolloutSection()
     score: ScoreSection = ScoreSection()

@@ -12,7 +12,7 @@ from typing import Any
 
 from trivox import __version__
 from trivox.annotation.leads import campaigns
-from trivox.annotation.people.audit import THE_SYSTEM, By, note
+from trivox.annotation.people.audit import SYSTEM, THE_SYSTEM, By, note
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.rounds.finding import ENDED, find_prompt_set, find_round
@@ -56,6 +56,10 @@ _REFUSAL = {
 }
 
 
+class NotInThisState(UsageError):
+    """The state of the round does not allow the verb."""
+
+
 @dataclass(frozen=True)
 class RoundService:
     """Rounds of the workspace's current project. by: who acts, for the audit log; rounds are named by id, by a
@@ -88,6 +92,7 @@ class RoundService:
         existing = self._known(config)
         if existing is not None:
             return existing
+        self._refuse_reach(config)
         round_ = replace(self._checked(config), loop=loop)
         with self.ws.records.exclusive("audit"):
             if self.ws.records.add(round_):
@@ -150,7 +155,9 @@ class RoundService:
         with self.ws.records.exclusive("audit"):
             current = self.ws.records.get(Round, id_)
             if current.status not in MAY[verb]:
-                raise UsageError(f"round {current.id} is {current.status.value}: {_REFUSAL[verb]}")
+                raise NotInThisState(
+                    f"round {current.id} is {current.status.value}: {_REFUSAL[verb]}"
+                )
             yield current
             note(self.ws, self.by, f"{verb} round", "Round", id_, was=current.status.value)
 
@@ -158,6 +165,15 @@ class RoundService:
         changed = replace(round_, updated_at=datetime.now(UTC), **changes)
         self.ws.records.replace(changed)
         return changed
+
+    def _refuse_reach(self, config: RoundConfig) -> None:
+        """A generative judge is a folder of this machine, or an address that it sends a key of its own to: who
+        comes over the network does not choose those. Raises ConfigError."""
+        if config.label.grm is not None and self.by.actor != SYSTEM:
+            raise ConfigError(
+                "label.grm names folders, addresses and keys of the machine that works: enqueue this round there, "
+                "with `trivox round run --enqueue`"
+            )
 
     def _known(self, config: RoundConfig) -> Round | None:
         """A round of this configuration that is there, also where an earlier version made it, which knew less of
@@ -171,6 +187,7 @@ class RoundService:
 
     def _checked(self, config: RoundConfig) -> Round:
         """As it would be stored, once its policy can say its prompts."""
+        self._refuse_reach(config)
         known = self._known(config)
         if known is not None:
             return known

@@ -23,6 +23,7 @@ from trivox.pipelines.live.access import (
 from trivox.pipelines.live.answers import BodyLimit
 from trivox.pipelines.live.live import Live
 from trivox.pipelines.live.routes import PREFIX, live_routes
+from trivox.pipelines.rounds.api import router as rounds
 from trivox.platform.store import Workspace
 
 
@@ -66,6 +67,7 @@ def build_site(
     parts = urlsplit(url)
     hosts = sorted({*LOOPBACK, parts.hostname or ""} - {""})
     site = make_site(workspace, hosts=hosts, base_url=url, secure=parts.scheme == "https")
+    site.include_router(rounds)
     if live is None:
         return Surfaces(site, None)
     spoken = build_app(live, AccountAccess(token))
