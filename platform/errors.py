@@ -13,7 +13,10 @@ TrivoxError
     ├── StoreError             database, Parquet or audio store
     │   ├── NewerWorkspace     made by a later version of Trivox
     │   ├── CorruptObject      content does not match its hash
+    │   ├── DatabaseLost       no connection to it, or lost in the middle of a transaction
+    │   ├── DatabaseBusy       another process holds it for too long
     │   └── DiskFull
+    ├── BudgetSpent            a project's, round's or campaign's; work goes on when it is raised
     ├── RefusedByConsent       licence or consent forbids the use
     ├── StageFailed            a stage of a round
     ├── BrokenScores           a model whose scores are no numbers
@@ -119,8 +122,22 @@ class CorruptObject(StoreError):
     """Stored content does not match the hash it is filed under."""
 
 
+class DatabaseLost(StoreError):
+    """No connection to the database; what was not committed is undone, and the same may be tried again."""
+
+
+class DatabaseBusy(StoreError):
+    """Another process holds what this one needs; nothing was written, and the same may be tried again."""
+
+
 class DiskFull(StoreError):
     """No room is left where the workspace lies."""
+
+
+class BudgetSpent(WorkError):
+    """A budget or quota allows no more of this; nothing is lost, and the work goes on when it is raised."""
+
+    exit_code = EXIT_WAITING
 
 
 class RefusedByConsent(WorkError):

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from trivox.bench.servers import S3, Postgres, postgres, s3
+from trivox.platform.errors import ConfigError
+
 os.environ |= {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -32,8 +35,41 @@ def ray_session() -> Iterator[None]:
     """One real Ray of two CPU slots for all tests that need one."""
     import ray
 
-    from trivox.pipelines.pools.pool import ensure_ray
+    from trivox.pipelines.pools.cluster import ensure_ray
 
     ensure_ray(2)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One real PostgreSQL for all tests; its database trivox_store has all tables, to be copied."""
+    try:
+        with postgres() as server:
+            server.sql("CREATE DATABASE trivox_store")
+            _migrate(server.url("trivox_store"))
+            yield server
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def _migrate(url: str) -> None:
+    import sqlalchemy as sa
+
+    from trivox.platform.store.engine import make_engine
+    from trivox.platform.store.migrations import migrate
+
+    engine = make_engine(sa.make_url(url))
+    migrate(engine, url)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """One real S3 service for all tests."""
+    try:
+        with s3() as server:
+            yield server
+    except ConfigError as error:
+        pytest.skip(str(error))

@@ -1,5 +1,6 @@
 """`trivox.toml`, the file that makes a folder a workspace."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ VERSION = 1
 
 
 class WorkspaceConfig(BaseModel):
-    """Paths are relative to the workspace; audio may be any fsspec URL, tables a folder."""
+    """Paths are relative to the workspace; audio, tables and artefacts may be any fsspec URL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,6 +25,7 @@ class WorkspaceConfig(BaseModel):
     database: Annotated[str, Field(min_length=1)] = "sqlite:///trivox.db"
     audio: Annotated[str, Field(min_length=1)] = "audio"
     tables: Annotated[str, Field(min_length=1)] = "tables"
+    artefacts: Annotated[str, Field(min_length=1)] = "artefacts"
 
     def database_url(self, root: Path) -> sa.URL:
         """With a relative SQLite path taken from root; ConfigError when it is no URL."""
@@ -35,16 +37,21 @@ class WorkspaceConfig(BaseModel):
             ) from None
         if url.get_backend_name() == "sqlite" and url.database:
             return url.set(database=str(root / url.database))
-        return url
+        # The driver need not be named; psycopg 3 is the one that the extra `postgres` installs.
+        plain = url.drivername in ("postgresql", "postgres")
+        return url.set(drivername="postgresql+psycopg") if plain else url
 
     def to_toml(self) -> str:
         return (
             "# A Trivox workspace. Paths are relative to this folder.\n"
             f"workspace_version = {self.workspace_version}\n"
-            f'project = "{self.project}"\n'
-            f'database = "{self.database}"  # or postgresql+psycopg://user@host/name\n'
-            f'audio = "{self.audio}"\n'
-            f'tables = "{self.tables}"\n'
+            f"project = {json.dumps(self.project)}\n"
+            "# or postgresql://user@host/name, its password in ~/.pgpass or PGPASSWORD\n"
+            f"database = {json.dumps(self.database)}\n"
+            "# or URLs such as s3://bucket/audio, keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n"
+            f"audio = {json.dumps(self.audio)}\n"
+            f"tables = {json.dumps(self.tables)}\n"
+            f"artefacts = {json.dumps(self.artefacts)}\n"
         )
 
 

@@ -1,7 +1,7 @@
 """Records in SQL."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -14,14 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from trivox.platform.errors import NotFound, StoreError, UsageError
-from trivox.platform.hashing import derived_seed
 from trivox.platform.records import Judgement, Round, RoundStatus
-from trivox.platform.store.engine import writing
-from trivox.platform.store.faults import sql_errors
+from trivox.platform.store.engine import lock, writing
+from trivox.platform.store.faults import retried, sql_errors
 from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import KINDS, MUTABLE, metadata, table_of
 
 R = TypeVar("R")
+T = TypeVar("T")
 _KEY = "key_of_row"
 _INSERTS: dict[str, Callable[..., Any]] = {
     "sqlite": sqlite.insert,
@@ -55,8 +55,12 @@ class Records:
         for record in records:
             kinds[type(record)].append(record)
         ordered = sorted(kinds, key=lambda kind: _depth(table_of(kind)))
-        with self._writing() as connection:
-            return sum(self._insert(connection, kind, kinds[kind]) for kind in ordered)
+
+        def insert() -> int:
+            with self._writing() as connection:
+                return sum(self._insert(connection, kind, kinds[kind]) for kind in ordered)
+
+        return self._again(insert)
 
     def _insert(self, connection: sa.Connection, kind: type[Any], records: list[Any]) -> int:
         codec, table = codec_of(kind), table_of(kind)
@@ -66,7 +70,10 @@ class Records:
         statement = statement.on_conflict_do_nothing(index_elements=same)
         with sql_errors(f"{self._place}: adding {kind.__name__}"):
             rows = [codec.row(record) for record in records]
-            return connection.execute(statement, rows).rowcount
+            if connection.dialect.name == "sqlite":
+                return connection.execute(statement, rows).rowcount
+            # A thousand rows in one statement, of which PostgreSQL tells the new ones.
+            return len(connection.execute(statement.returning(table.c.seq), rows).all())
 
     def get(self, kind: type[R], id: str) -> R:
         """One record; NotFound names kind and id."""
@@ -90,9 +97,12 @@ class Records:
             for name, value in equal.items()
             if value is not None
         }
-        with self._reading() as connection, sql_errors(self._place):
-            rows = connection.execute(query, given).mappings().all()
-        return [codec.from_row(row) for row in rows]
+
+        def select() -> Sequence[sa.RowMapping]:
+            with self._reading() as connection, sql_errors(self._place):
+                return connection.execute(query, given).mappings().all()
+
+        return [codec.from_row(row) for row in self._again(select)]
 
     def replace(self, record: Any) -> None:
         """Put record in the place of the one of its id; only the kinds of MUTABLE.
@@ -105,13 +115,15 @@ class Records:
                 f"{kind.__name__} {record.id} cannot be changed: its kind is append-only"
             )
         row = codec_of(kind).row(record) | {_KEY: record.id}
-        with (
-            self._writing() as connection,
-            sql_errors(f"{self._place}: {kind.__name__} {record.id}"),
-        ):
-            change = _change(kind)  # type: ignore[arg-type]  # a class is hashable
-            if connection.execute(change, row).rowcount == 0:
-                raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
+        change = _change(kind)  # type: ignore[arg-type]  # a class is hashable
+        place = f"{self._place}: {kind.__name__} {record.id}"
+
+        def update() -> None:
+            with self._writing() as connection, sql_errors(place):
+                if connection.execute(change, row).rowcount == 0:
+                    raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
+
+        self._again(update)
 
     @contextmanager
     def statements(self, *, write: bool) -> Iterator[sa.Connection]:
@@ -119,24 +131,41 @@ class Records:
         with self._connected(self._writer if write else self._engine) as connection:
             yield connection
 
+    def _again(self, work: Callable[[], T]) -> T:
+        """work, which is whole in itself and may be repeated; inside a transaction only the caller may do so."""
+        return work() if self._open.get() is not None else retried(work)
+
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """All calls inside, by this thread or task, succeed together or leave nothing; nests.
 
-        Not durable: for what may be lost in a power cut, though never by the end of the process.
+        One runs at a time, so that what it reads is still so when it writes; single calls outside do not wait for
+        it on PostgreSQL. Not durable: for what may be lost in a power cut, though never by the end of the process.
+        Raises DatabaseLost when the connection breaks: then nothing of it has happened, or, where only the answer
+        to its commit is missing, all of it; `within` repeats it.
         """
+        inside = self._open.get() is not None
         with self._connected(self._writer if durable else self._relaxed) as connection:
+            if not inside:
+                with sql_errors(self._place):
+                    lock(connection, "transaction")
             if not durable and connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SET LOCAL synchronous_commit TO off"))
             yield
 
+    def within(self, work: Callable[[], T]) -> T:
+        """work in a transaction, repeated while the connection is lost; it must bear being done twice."""
+
+        def whole() -> T:
+            with self.transaction():
+                return work()
+
+        return self._again(whole)
+
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
         """A transaction of which, among those of the same name, one runs at a time."""
-        with self._writing() as connection:
-            # On SQLite every writing transaction is alone already.
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(derived_seed(name))))
+        with self.transaction():
             yield
 
     def latest(self, kind: type[R]) -> R | None:
@@ -147,14 +176,17 @@ class Records:
             row = connection.execute(query).mappings().first()
         return None if row is None else cast(R, codec_of(kind).from_row(row))
 
-    def lease_round(self, worker: str, seconds: float, round_id: str | None = None) -> Round | None:
+    def lease_round(
+        self, worker: str, seconds: float, round_id: str | None = None, project: str | None = None
+    ) -> Round | None:
         """The oldest queued round, or one whose lease ran out, now running and leased to worker.
 
-        With round_id that round or None; then a waiting one is taken too. NotFound: no such round.
+        With round_id that round or None; then a waiting one is taken too. project: only of that one. Times are the
+        database's own, for the clocks of workers differ. NotFound: no such round.
         """
         with self.transaction():
-            now = datetime.now(UTC)
-            taken = self._first_free(now, round_id)
+            now = self.now()
+            taken = self._first_free(now, round_id, project)
             if taken is None:
                 return None
             leased = replace(
@@ -167,7 +199,15 @@ class Records:
             self.replace(leased)
             return leased
 
-    def _first_free(self, now: datetime, round_id: str | None) -> Round | None:
+    def now(self) -> datetime:
+        """The time of the database: PostgreSQL's for all its clients, SQLite's is this machine's."""
+        with self._reading() as connection, sql_errors(self._place):
+            if connection.dialect.name != "postgresql":
+                return datetime.now(UTC)
+            told: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+            return told.astimezone(UTC)
+
+    def _first_free(self, now: datetime, round_id: str | None, project: str | None) -> Round | None:
         rounds = table_of(Round)
         expired = sa.or_(rounds.c.lease_until.is_(None), rounds.c.lease_until < now)
         free = sa.or_(
@@ -178,6 +218,8 @@ class Records:
             self.get(Round, round_id)
             waiting = rounds.c.status == RoundStatus.WAITING.value
             free = sa.and_(rounds.c.id == round_id, sa.or_(free, waiting))
+        if project is not None:
+            free = sa.and_(rounds.c.project == project, free)
         query = sa.select(rounds).where(free).order_by(rounds.c.seq).limit(1)
         with self._writing() as connection, sql_errors(self._place):
             # Without effect on SQLite, where the transaction holds the only write lock.
@@ -193,7 +235,7 @@ class Records:
                     f"round {round_id} is not leased to {worker!r}: it is {held.status.value}"
                     f" with {held.worker!r}"
                 )
-            until = datetime.now(UTC) + timedelta(seconds=seconds)
+            until = self.now() + timedelta(seconds=seconds)
             self.replace(replace(held, lease_until=until))
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import RowMapping
 
-from trivox.platform.errors import StoreError
+from trivox.platform.errors import StoreError, UsageError
 from trivox.platform.store.schema import field_types, is_nested
 
 R = TypeVar("R")
@@ -24,7 +24,7 @@ class RowCodec:
     scalars: tuple[str, ...]
 
     def row(self, record: Any) -> dict[str, Any]:
-        """Raises StoreError for a value that would not come back the same."""
+        """Raises StoreError for a value that would not come back the same, UsageError for a text with NUL."""
         values = {name: self._scalar(record, name) for name in self.scalars}
         for name, adapter in self.nested.items():
             value = getattr(record, name)
@@ -35,6 +35,10 @@ class RowCodec:
         value = getattr(record, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise StoreError(f"{_named(record)}: {name} is {value}: a figure is finite, or None")
+        if isinstance(value, str) and "\0" in value:
+            raise UsageError(
+                f"{_named(record)}: {name} holds the character NUL, which PostgreSQL cannot keep: leave it out"
+            )
         return value
 
     def _json(self, record: Any, name: str, value: Any, adapter: TypeAdapter[Any]) -> Any:

@@ -35,10 +35,11 @@ class Workspace:
         self._engine = engine
 
     @classmethod
-    def create(cls, root: Path) -> Self:
+    def create(cls, root: Path, config: WorkspaceConfig | None = None) -> Self:
         """Make a workspace at root, a folder that may be there but holds none yet.
 
-        Raises UsageError when it does, DiskFull; then nothing is left behind.
+        A database that is named by URL is migrated and may serve other workspaces too. Raises UsageError when
+        there is a workspace, DiskFull, DatabaseLost; then nothing is left behind but tables in such a database.
         """
         root = root.resolve()
         if (root / FILE).exists():
@@ -50,7 +51,7 @@ class Workspace:
             (root.parent if made_root else root).mkdir(parents=True, exist_ok=True)
             draft = _draft_folder(root, made_root)
             try:
-                _fill(draft, WorkspaceConfig())
+                _fill(draft, config or WorkspaceConfig())
                 _move(draft, root, made_root)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -103,7 +104,8 @@ def _draft_folder(root: Path, made_root: bool) -> Path:
 
 def _fill(draft: Path, config: WorkspaceConfig) -> None:
     for folder in (config.audio, config.tables):
-        (draft / folder).mkdir()
+        if "://" not in folder:
+            (draft / folder).mkdir(parents=True)
     engine = make_engine(config.database_url(draft))
     try:
         with sql_errors(str(draft)):

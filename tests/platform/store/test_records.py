@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,15 +220,25 @@ def test_each_round_is_leased_once(ws: Workspace) -> None:
     assert sorted(one.id for one in taken if one) == [f"r{n}" for n in range(5)]
 
 
-def test_full_database(ws: Workspace) -> None:
-    with ws.records.transaction():
-        connection = ws.records._open.get()
-        assert connection is not None
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
-    prompts = [Prompt.of(Branch.TTS, ("en",), text=f"{n} " * 5000) for n in range(20)]
-    with pytest.raises(DiskFull, match="free some space"):
-        ws.records.add(*prompts)
-    assert ws.records.find(Prompt) == []
-    ws.close()
-    assert ws.records.add(*prompts) == 20
+def test_full_database(tmp_path: Path) -> None:
+    with Workspace.create(tmp_path / "ws") as ws:
+        with ws.records.transaction():
+            connection = ws.records._open.get()
+            assert connection is not None
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 4}")
+        prompts = [Prompt.of(Branch.TTS, ("en",), text=f"{n} " * 5000) for n in range(20)]
+        with pytest.raises(DiskFull, match="free some space"):
+            ws.records.add(*prompts)
+        assert ws.records.find(Prompt) == []
+        ws.close()
+        assert ws.records.add(*prompts) == 20
+
+
+def test_a_text_with_nul_is_refused_on_both(ws: Workspace) -> None:
+    """PostgreSQL has no text with NUL: a workspace on SQLite must not hold one either, or it could never move."""
+    with pytest.raises(UsageError, match="Project p: name holds the character NUL"):
+        ws.records.add(Project("p", "a\0b", NOW))
+    entry = CostEntry("co", "default", None, None, "cpu", 1.0, "s", None, None, NOW, {"a": "x\0y"})
+    ws.records.add(entry)
+    assert ws.records.get(CostEntry, "co") == entry

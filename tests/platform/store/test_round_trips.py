@@ -25,6 +25,7 @@ from trivox.platform.records import (
     WorkPlan,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.config import WorkspaceConfig
 from trivox.platform.store.parquet import SCHEMAS
 from trivox.platform.store.schema import KINDS, metadata
 
@@ -49,6 +50,7 @@ _ANSWER = st.one_of(
     ),
     st.builds(Answer, kind=st.just(AnswerKind.ABSTENTION), abstention=st.text()),
 )
+_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 _SMALL = {"start", "end", "top_k", "max_tokens", "channel", "interrupted_by"}
 
 
@@ -80,7 +82,7 @@ def _plain(hint: Any, small: bool) -> st.SearchStrategy[Any]:
     if issubclass(hint, StrEnum):
         return st.sampled_from(hint)
     plain = {
-        str: st.text(),
+        str: _TEXT,
         int: _INT32 if small else st.integers(-(2**63), 2**63 - 1),
         bool: st.booleans(),
         float: _FLOAT,
@@ -95,9 +97,15 @@ def records(kind: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchStrate
     return st.builds(kind, **(made | fixed))
 
 
-@pytest.fixture(scope="module")
-def ws(tmp_path_factory: pytest.TempPathFactory) -> typing.Iterator[Workspace]:
-    with Workspace.create(tmp_path_factory.mktemp("round") / "ws") as made:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def ws(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> typing.Iterator[Workspace]:
+    config = WorkspaceConfig()
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_server").fresh("trivox_store")
+        config = WorkspaceConfig(database=url)
+    with Workspace.create(tmp_path_factory.mktemp("round") / "ws", config) as made:
         yield made
 
 
@@ -124,7 +132,10 @@ def _without_references(ws: Workspace) -> None:
     """References are checked at the end of the transaction, which never comes."""
     connection = ws.records._open.get()
     assert connection is not None
-    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    else:  # a superuser may do without
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
 
 
 _ROLLOUTS = records(

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from trivox.platform.store import Workspace, migrations, workspace
 from trivox.platform.store.engine import writing
 from trivox.platform.store.migrations import HEAD
 
+Create = Callable[[Path], Workspace]
+
 
 def test_create(tmp_path: Path) -> None:
     with Workspace.create(tmp_path / "a" / "ws") as ws:
@@ -38,9 +41,9 @@ def test_create(tmp_path: Path) -> None:
     assert [path.name for path in ws.root.parent.iterdir()] == ["ws"]
 
 
-def test_create_in_a_folder_that_holds_other_things(tmp_path: Path) -> None:
+def test_create_in_a_folder_that_holds_other_things(tmp_path: Path, create: Create) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    Workspace.create(tmp_path).close()
+    create(tmp_path).close()
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".unfinished")]
 
@@ -101,8 +104,8 @@ def test_open_says_what_to_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_newer_layout(tmp_path: Path) -> None:
-    Workspace.create(tmp_path / "ws").close()
+def test_newer_layout(tmp_path: Path, create: Create) -> None:
+    create(tmp_path / "ws").close()
     toml = tmp_path / "ws" / "trivox.toml"
     text = toml.read_text().replace("workspace_version = 1", "workspace_version = 2\nfuture = 1")
     toml.write_text(text)
@@ -147,15 +150,15 @@ def test_database_missing_or_broken(tmp_path: Path) -> None:
         Workspace.open(tmp_path / "ws")
 
 
-def test_workspace_can_be_moved(tmp_path: Path) -> None:
-    Workspace.create(tmp_path / "ws").close()
+def test_workspace_can_be_moved(tmp_path: Path, create: Create) -> None:
+    create(tmp_path / "ws").close()
     shutil.move(tmp_path / "ws", tmp_path / "elsewhere")
     with Workspace.open(tmp_path / "elsewhere") as ws:
         assert ws.records.get(Project, "default").name == "default"
 
 
-def test_sqlite_is_set_up(ws: Workspace) -> None:
-    with ws._engine.connect() as connection:
+def test_sqlite_is_set_up(tmp_path: Path) -> None:
+    with Workspace.create(tmp_path / "ws") as ws, ws._engine.connect() as connection:
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "foreign_keys", "busy_timeout")
@@ -168,9 +171,9 @@ def test_opening_waits_for_no_writer(ws: Workspace) -> None:
         assert len(other.records.find(Project)) == 1
 
 
-def test_processes_that_open_an_older_workspace_at_once(tmp_path: Path) -> None:
+def test_processes_that_open_an_older_workspace_at_once(tmp_path: Path, create: Create) -> None:
     """One migrates, the others wait and find it done."""
-    with Workspace.create(tmp_path / "ws") as ws, writing(ws._engine).begin() as connection:
+    with create(tmp_path / "ws") as ws, writing(ws._engine).begin() as connection:
         migrations.downgrade(connection, "base")
     code = (
         "import sys; from pathlib import Path; from trivox.platform.store import Workspace\n"
