@@ -28,13 +28,13 @@ _LEAST = 16
 class OneTimeLink:
     """A token that lets one browser in, once, and where it leads. Threads may share one."""
 
-    def __init__(self, token: str, begin: str = "/") -> None:
-        """Raises ConfigError for a token that could be guessed."""
+    def __init__(self, token: str, begin: str = "/", role: Role = Role.ANNOTATOR) -> None:
+        """role: what the browser may do then. Raises ConfigError for a token that could be guessed."""
         if len(token) < _LEAST:
             raise ConfigError(
                 f"the token has {len(token)} characters: take secrets.token_urlsafe()"
             )
-        self.begin = begin
+        self.begin, self.role = begin, role
         self._token: str | None = token
         self._lock = threading.Lock()
 
@@ -79,7 +79,7 @@ def local_routes() -> APIRouter:
         if not link.use(token):
             return _used_up(request)
         door, address = door_of(request), address_of(request)
-        person = person_named(door.workspace, given)
+        person = person_named(door.workspace, given, link.role)
         note(door.workspace, By(person.id, address), "sign in here", "Person", person.id)
         response = RedirectResponse(link.begin, 303)
         door.let_in(response, sessions.begin(door.workspace, person.id, address))
@@ -88,18 +88,26 @@ def local_routes() -> APIRouter:
     return router
 
 
-def person_named(workspace: Workspace, name: str) -> Person:
-    """The annotator of that name on this machine, made when there is none: nobody is asked the same twice."""
+def person_named(workspace: Workspace, name: str, role: Role = Role.ANNOTATOR) -> Person:
+    """Who has that name on this machine, made when there is nobody, with that role: nobody is asked the same
+    twice."""
     subject = f"{workspace.project} {name.casefold()}"
     with workspace.records.exclusive("audit"):
-        found = workspace.records.find(Person, issuer=ISSUER, subject=subject)
-        if found:
-            return found[0]
         now = datetime.now(UTC)
-        made = Person(str(ULID()), name, Pool.STAFF, now, issuer=ISSUER, subject=subject)
-        grant = RoleGrant(str(ULID()), workspace.project, made.id, Role.ANNOTATOR, now)
-        workspace.records.add(made, grant)
-    return made
+        found = workspace.records.find(Person, issuer=ISSUER, subject=subject)
+        person = (
+            found[0]
+            if found
+            else Person(str(ULID()), name, Pool.STAFF, now, issuer=ISSUER, subject=subject)
+        )
+        held = workspace.records.find(
+            RoleGrant, project=workspace.project, person=person.id, role=role, revoked_at=None
+        )
+        workspace.records.add(person)
+        if not held:
+            grant = RoleGrant(str(ULID()), workspace.project, person.id, role, now)
+            workspace.records.add(grant)
+    return person
 
 
 def _problem_with(name: str, words: Words) -> str:

@@ -212,21 +212,6 @@ def label(
     typer.echo("all judged; go on with: trivox worker --once")
 
 
-def report(
-    names: Annotated[
-        list[str], typer.Argument(help="Rounds to pool, such as three seeds.", metavar="ROUND...")
-    ],
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Pool the evaluations of several rounds: one win rate, one change in WER, intervals by prompt."""
-    from trivox.pipelines.report import pool
-    from trivox.pipelines.rounds.finding import find_round
-
-    ws = open_workspace(workspace)
-    print_pool(pool(ws, [find_round(ws, name) for name in names]), json)
-
-
 def print_pool(pooled: dict[str, Any], json: bool) -> None:
     if json:
         print_json(pooled)

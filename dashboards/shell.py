@@ -1,0 +1,81 @@
+"""What every page stands on: the source of its figures, who looks, and one line instead of a crash."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from trivox.dashboards import access
+from trivox.dashboards.access import Viewer
+from trivox.dashboards.queries.source import Source
+from trivox.platform.errors import TrivoxError
+from trivox.platform.store import Workspace
+
+_HERE = "trivox_here"
+
+
+@dataclass(frozen=True)
+class Here:
+    """A page at work."""
+
+    source: Source
+    viewer: Viewer
+
+    @property
+    def ws(self) -> Workspace:
+        return self.source.ws
+
+
+@st.cache_resource(show_spinner=False)
+def source_of(root: str) -> Source:
+    """One for all sessions of this process: what one asked for, the next has from memory."""
+    return Source(Workspace.open(Path(root)))
+
+
+def enter(root: Path) -> Here | None:
+    """Who looks at what; None, with a line on the page, where the workspace cannot be read or nobody is signed
+    in."""
+    try:
+        source = source_of(str(root.resolve()))
+        viewer = access.here(source.ws)
+        if viewer is None:
+            st.warning("You are not signed in, or no role of yours sees the dashboards.")
+            st.link_button("Sign in", "/sign-in")
+            return None
+        with st.spinner("Taking in what is new …", show_time=True):
+            source.look()
+    except TrivoxError as error:
+        st.error(str(error))
+        return None
+    made = Here(source, viewer)
+    st.session_state[_HERE] = made
+    return made
+
+
+def page(draw: Callable[[Here], None]) -> None:
+    """Draw a page; what cannot be read is one clear line on it."""
+    here: Here = st.session_state[_HERE]
+    try:
+        draw(here)
+    except TrivoxError as error:
+        st.error(str(error))
+
+
+def moving(draw: Callable[[Here], None], seconds: float | None) -> None:
+    """A part of a page that looks at the data anew every so many seconds, alone; None: only with the page."""
+
+    @st.fragment(run_every=seconds)
+    def part() -> None:
+        here: Here = st.session_state[_HERE]
+        try:
+            viewer = access.here(here.ws)
+            if viewer is None:
+                st.warning("You have been signed out. Sign in again and reload this page.")
+                return
+            here.source.look()
+            draw(Here(here.source, viewer))
+        except TrivoxError as error:
+            st.error(str(error))
+
+    part()
