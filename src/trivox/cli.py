@@ -12,6 +12,7 @@ from trivox.commands import (
     asr,
     bench,
     campaigns,
+    dashboard,
     data,
     demo,
     nano,
@@ -19,6 +20,7 @@ from trivox.commands import (
     personas,
     policies,
     realtime,
+    report,
     reward,
     round_states,
     rounds,
@@ -27,7 +29,7 @@ from trivox.commands import (
     speech,
     talk,
 )
-from trivox.commands.common import DEFAULT_WORKSPACE, WorkspaceOption, open_workspace
+from trivox.commands.common import DEFAULT_WORKSPACE
 from trivox.platform.errors import EXIT_FAILED, DiskFull, TrivoxError
 
 app = typer.Typer(
@@ -45,7 +47,7 @@ round_states.add_to(rounds.app)
 app.add_typer(rounds.app, name="round")
 app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)
-app.command("report")(rounds.report)
+app.command("report")(report.report)
 app.add_typer(policies.app, name="policy")
 app.add_typer(people.app, name="people")
 app.add_typer(personas.app, name="persona")
@@ -57,6 +59,7 @@ app.add_typer(speech.tts, name="tts")
 app.add_typer(realtime.app, name="realtime")
 app.command("talk")(talk.talk)
 app.command("serve")(serve.serve)
+app.command("dashboard")(dashboard.dashboard)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
 
@@ -70,23 +73,6 @@ def init(
 
     ws = init_workspace(folder)
     typer.echo(f"workspace {ws.root} is ready; next: trivox round run --workspace {folder} --help")
-
-
-@app.command()
-def dashboard(
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8501,
-) -> None:
-    """Open the dashboard of a workspace on this machine: rounds, policies, judgements."""
-    import subprocess
-
-    import trivox.dashboards.app as page
-
-    open_workspace(workspace).close()
-    where = ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    quiet = ["--browser.gatherUsageStats", "false"]
-    command = [sys.executable, "-m", "streamlit", "run", page.__file__, *where, *quiet]
-    raise typer.Exit(subprocess.run([*command, "--", str(workspace)], check=False).returncode)
 
 
 @app.callback(invoke_without_command=True)
