@@ -4,7 +4,7 @@ lease is its person's alone: another's is 404."""
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.requests import HTTPConnection
 
 from trivox.annotation.api.common import ANSWERS, Served
@@ -49,6 +49,7 @@ def at_work(connection: HTTPConnection) -> Work:
 
 
 AtWork = Annotated[Work, Depends(at_work)]
+InLanguage = Annotated[str, Query(max_length=40)]
 
 
 @router.get("/api/v1/work", operation_id="work")
@@ -78,7 +79,7 @@ def undo(campaign: str, who: Here, work: AtWork) -> Leased:
 
 @router.get("/api/v1/work/{campaign}/guideline", operation_id="guideline")
 def guideline(
-    campaign: str, who: Here, work: AtWork, workspace: Served, language: str = "en"
+    campaign: str, who: Here, work: AtWork, workspace: Served, language: InLanguage = "en"
 ) -> GuidelineText:
     """The guideline to work by, in the language asked for where there is one; Markdown."""
     card = card_of(work, who, campaign)
@@ -166,9 +167,16 @@ def progress(lease: str, body: PlayedBody, who: Here, work: AtWork) -> Progress:
 
 
 @router.post("/api/v1/leases/{lease}/answer", operation_id="answer")
-def answer(lease: str, body: AnswerBody, who: Here, work: AtWork) -> Answered:
-    """Keep the answer and close the lease. The same idempotency key again gives the same answer back."""
-    judgement, feedback = work.answer(who.person, lease, body.given(), body.idempotency_key)
+def answer(
+    lease: str, body: AnswerBody, who: Here, work: AtWork, language: InLanguage = "en"
+) -> Answered:
+    """Keep the answer and close the lease. The same idempotency key again gives the same answer back.
+
+    language: of the feedback in training.
+    """
+    judgement, feedback = work.answer(
+        who.person, lease, body.given(), body.idempotency_key, language=language
+    )
     return Answered(judgement=judgement.id, feedback=feedback)
 
 

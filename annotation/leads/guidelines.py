@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from trivox.annotation.people.audit import By, note
+from trivox.annotation.work.questions import ENGLISH, in_language
 from trivox.platform.errors import UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import Campaign, Guideline
 from trivox.platform.store import Workspace
 
-ENGLISH = "en"
 MOST_CHARACTERS = 50_000
 
 
@@ -91,12 +91,4 @@ def text_of(
     found = workspace.records.find(Guideline, campaign=campaign, version=version)
     if not found:
         return None, None
-    return chosen(found[0].texts, language), chosen(found[0].warning, language)
-
-
-def chosen(texts: dict[str, str], language: str) -> str | None:
-    """The text of `zh-CN`, or else of `zh`, or else in English."""
-    for tag in (language, language.split("-")[0], ENGLISH):
-        if tag in texts:
-            return texts[tag]
-    return None
+    return in_language(found[0].texts, language), in_language(found[0].warning, language)

@@ -99,14 +99,15 @@ def read_version(workspace: Workspace, person: str, campaign: Campaign) -> int |
 
 
 def guideline_of(workspace: Workspace, campaign: Campaign) -> Guideline | None:
-    """The newest guideline that leads wrote; None where the campaign's own text is all there is."""
-    versions = workspace.records.find(Guideline, campaign=campaign.id)
-    return max(versions, key=lambda one: one.version, default=None)
+    """The guideline that leads wrote last; None where the campaign's own text is all there is."""
+    current = campaign.guideline_version
+    found = workspace.records.find(Guideline, campaign=campaign.id, version=current)
+    return found[0] if found else None
 
 
 def guideline_version(workspace: Workspace, campaign: Campaign) -> int:
-    written = guideline_of(workspace, campaign)
-    return written.version if written else campaign.guideline_version
+    """The version to work by; publishing one moves it in the same transaction."""
+    return campaign.guideline_version
 
 
 def trained_from(workspace: Workspace, campaign: Campaign) -> int:

@@ -10,7 +10,7 @@ from trivox.annotation.work.answers import agrees, answer_of, spans_of
 from trivox.annotation.work.owed import owed_of
 from trivox.annotation.work.playback import heard_s, progress_of
 from trivox.annotation.work.quality import review
-from trivox.annotation.work.questions import question
+from trivox.annotation.work.questions import in_language, question
 from trivox.annotation.work.shapes import (
     REPORTS,
     BadAnswer,
@@ -107,10 +107,16 @@ def judgement_of(
 
 
 def close(
-    workspace: Workspace, person: Person, campaign: Campaign, lease: TaskLease, judgement: Judgement
+    workspace: Workspace,
+    person: Person,
+    campaign: Campaign,
+    task: Task,
+    lease: TaskLease,
+    judgement: Judgement,
+    language: str = "en",
 ) -> Feedback | None:
     """Store judgement and lease, then do what follows. Call inside a transaction."""
-    right, feedback = _rightness(workspace, lease, judgement)
+    right, feedback = _rightness(workspace, lease, judgement, language)
     now = judgement.created_at
     workspace.records.add(judgement)
     workspace.records.replace(
@@ -123,7 +129,7 @@ def close(
             right=right,
         )
     )
-    _follow(workspace, campaign, lease, judgement)
+    _follow(workspace, campaign, task, lease, judgement)
     if lease.purpose is Purpose.TRAINING:
         controls.note_training(workspace, person, campaign, now)
     else:
@@ -132,17 +138,19 @@ def close(
 
 
 def _rightness(
-    workspace: Workspace, lease: TaskLease, judgement: Judgement
+    workspace: Workspace, lease: TaskLease, judgement: Judgement, language: str
 ) -> tuple[bool | None, Feedback | None]:
     if lease.purpose is Purpose.REPEAT:
         return _as_before(workspace, lease, judgement), None
+    if lease.purpose not in (Purpose.TRAINING, Purpose.GOLD, Purpose.TRAP):
+        return None, None
     known = workspace.records.find(Control, task=lease.task)
-    if not known or lease.purpose not in (Purpose.TRAINING, Purpose.GOLD, Purpose.TRAP):
+    if not known:
         return None, None
     right = agrees(judgement.answer, known[0].expected)
     if lease.purpose is not Purpose.TRAINING:
         return right, None
-    return right, Feedback(right, known[0].explanation.get("en", ""))
+    return right, Feedback(right, in_language(known[0].explanation, language) or "")
 
 
 def _as_before(workspace: Workspace, lease: TaskLease, judgement: Judgement) -> bool | None:
@@ -154,7 +162,11 @@ def _as_before(workspace: Workspace, lease: TaskLease, judgement: Judgement) -> 
 
 
 def _follow(
-    workspace: Workspace, campaign: Campaign, lease: TaskLease, judgement: Judgement
+    workspace: Workspace,
+    campaign: Campaign,
+    task: Task,
+    lease: TaskLease,
+    judgement: Judgement,
 ) -> None:
     """Judges who disagree get another beside them; if that does not help, an expert decides."""
     if lease.purpose is not Purpose.JUDGE:
@@ -162,7 +174,6 @@ def _follow(
     if lease.supersedes is None:
         # First of all: it holds the row, so that of two answers at once the later sees both.
         states.shift(workspace, lease.task, answered=1)
-    task = workspace.records.get(Task, lease.task)
     if task.overlap > 1 or REPORTED & set(judgement.reasons):
         standing = states.standing_of(workspace, lease.task)
         states.settle(workspace, lease.task, owed_of(task, campaign.plan, standing))

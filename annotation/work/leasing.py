@@ -24,6 +24,7 @@ from trivox.platform.records import (
     TaskLease,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import table_of
 
 NOTHING_LEFT = Nothing(Why.NOTHING_LEFT, "Nothing is left for you here now. Thank you!")
@@ -136,7 +137,7 @@ def _lease(
         purpose=chosen.purpose,
         status=status,
         pair=states.pair_of(task),
-        slot=_free_slot(workspace, task.id),
+        slot=free_slot(workspace, task.id),
         presentation=shown,
         clips=clips_of(items, task, question(task.question), shown),
         guideline_version=guideline_version(workspace, campaign),
@@ -157,7 +158,7 @@ def side_order(person: str, task: Task, purpose: Purpose) -> tuple[str, ...]:
     return tuple(shown)
 
 
-def _free_slot(workspace: Workspace, task: str) -> int:
+def free_slot(workspace: Workspace, task: str) -> int:
     leases = table_of(TaskLease)
     busy = [LeaseStatus.OPEN.value, LeaseStatus.AHEAD.value, LeaseStatus.ANSWERED.value]
     query = sa.select(leases.c.slot).where(
@@ -168,10 +169,15 @@ def _free_slot(workspace: Workspace, task: str) -> int:
     return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
-def held(workspace: Workspace, person: str, campaign: str, status: LeaseStatus) -> TaskLease | None:
-    """The person's lease of this status, if any."""
-    found = workspace.records.find(TaskLease, person=person, campaign=campaign, status=status)
-    return found[0] if found else None
+def held_by(workspace: Workspace, person: str, campaign: str) -> dict[LeaseStatus, TaskLease]:
+    """The person's open lease and the one held ahead, as far as there are any."""
+    leases, codec = table_of(TaskLease), codec_of(TaskLease)
+    query = sa.select(leases).where(
+        leases.c.person == person, leases.c.campaign == campaign, leases.c.status.in_(states.HELD)
+    )
+    with workspace.records.statements(write=True) as connection:
+        found = [codec.from_row(row) for row in connection.execute(query).mappings()]
+    return {one.status: one for one in found}
 
 
 def expire(workspace: Workspace, campaign: str, now: datetime) -> int:

@@ -12,6 +12,7 @@ from trivox.platform.records import TaskKind
 
 Texts = dict[str, str]
 """Language ("en", "zh") -> text; English is always there."""
+ENGLISH = "en"
 _FILE = Path(__file__).with_name("questions.toml")
 
 
@@ -65,3 +66,11 @@ def questions() -> dict[str, Question]:
     """Every question there is, by reference."""
     rows = tomllib.loads(_FILE.read_text(encoding="utf-8"))["question"]
     return {one.reference: one for one in TypeAdapter(list[Question]).validate_python(rows)}
+
+
+def in_language(texts: Texts, language: str) -> str | None:
+    """The text of `zh-CN`, or else of `zh`, or else in English; None where there is none of these."""
+    for tag in (language, language.split("-")[0], ENGLISH):
+        if tag in texts:
+            return texts[tag]
+    return None

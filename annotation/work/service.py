@@ -113,13 +113,12 @@ class Work:
             self._tasks_seen[where.id] = newest
 
     def _next(self, who: Person, where: Campaign, now: datetime) -> TaskLease | Nothing:
-        current = leasing.held(self._workspace, who.id, where.id, LeaseStatus.OPEN)
-        if current is not None:
+        held = leasing.held_by(self._workspace, who.id, where.id)
+        if current := held.get(LeaseStatus.OPEN):
             return current
         if reason := hindrance(self._workspace, who, where, now):
             return reason
-        ahead = leasing.held(self._workspace, who.id, where.id, LeaseStatus.AHEAD)
-        if ahead is not None:
+        if ahead := held.get(LeaseStatus.AHEAD):
             return leasing.show(self._workspace, ahead, where, now)
         return leasing.new_lease(self._workspace, self._items, who, where, LeaseStatus.OPEN, now)
 
@@ -128,9 +127,10 @@ class Work:
         its sound beforehand; its clock of listening starts when it is shown. None: nothing to look ahead to."""
         with self._writing(campaign):
             who, where, now = self._who(person), self._where(campaign), self._clock()
-            if leasing.held(self._workspace, person, campaign, LeaseStatus.OPEN) is None:
+            held = leasing.held_by(self._workspace, person, campaign)
+            if LeaseStatus.OPEN not in held:
                 return None
-            found = leasing.held(self._workspace, person, campaign, LeaseStatus.AHEAD)
+            found = held.get(LeaseStatus.AHEAD)
             if found is None and hindrance(self._workspace, who, where, now) is None:
                 status = LeaseStatus.AHEAD
                 made = leasing.new_lease(self._workspace, self._items, who, where, status, now)
@@ -229,10 +229,12 @@ class Work:
         given: Given,
         idempotency_key: str,
         played: list[Played] | None = None,
+        language: str = "en",
     ) -> tuple[Judgement, Feedback | None]:
         """Keep the answer and close the lease; the same key again returns the same judgement.
 
-        played: last reports of the player, noted first. Raises NotHeard, BadAnswer, LeaseLost.
+        played: last reports of the player, noted first. language: of the feedback. Raises NotHeard, BadAnswer,
+        LeaseLost.
         """
         with self._writing():
             if known := self._known(person, lease_id, idempotency_key):
@@ -240,7 +242,7 @@ class Work:
             held, _ = self._note(self._held(person, lease_id), played or [])
             task = self._items.task(held.task)
             answer, spans = judging.judge(held, task, given)
-            return self._close(held, answer, given, spans, idempotency_key)
+            return self._close(held, answer, given, spans, idempotency_key, language)
 
     def skip(
         self,
@@ -265,11 +267,13 @@ class Work:
         given: Given,
         spans: tuple[Span, ...],
         key: str,
+        language: str = "en",
     ) -> tuple[Judgement, Feedback | None]:
         who, where = self._who(held.person), self._where(held.campaign)
         named = _key(held.person, held.id, key)
         judgement = judging.judgement_of(held, answer, given, spans, named, self._clock())
-        feedback = judging.close(self._workspace, who, where, held, judgement)
+        task = self._items.task(held.task)
+        feedback = judging.close(self._workspace, who, where, task, held, judgement, language)
         self._refresher.answered(where)
         return judgement, feedback
 
@@ -298,9 +302,8 @@ class Work:
         """
         with self._writing(campaign):
             who, where, now = self._who(person), self._where(campaign), self._clock()
-            for status in (LeaseStatus.AHEAD, LeaseStatus.OPEN):
-                if held := leasing.held(self._workspace, person, campaign, status):
-                    leasing.release(self._workspace, held, now)
+            for held in leasing.held_by(self._workspace, person, campaign).values():
+                leasing.release(self._workspace, held, now)
             answered = controls.leases_of(self._workspace, person, campaign)
             last = max(answered, key=lambda one: (one.closed_at, one.id), default=None)
             if last is None or last.purpose is Purpose.TRAINING:

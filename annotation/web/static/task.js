@@ -163,7 +163,7 @@ class Task {
     if (this.article.dataset.rationale === "required" && !this.comment.value.trim()) { this.comment.focus(); tell(say("rationale")); return; }
     const comment = this.comment?.value.trim() || null;
     const body = { ...given, reasons: this.#ticked(), comment, marks: this.marks.marks, ui_version: UI_VERSION };
-    await this.close(`/api/v1/leases/${this.lease}/answer`, body);
+    await this.close(`/api/v1/leases/${this.lease}/answer?language=${document.documentElement.lang}`, body);
   }
 
   skip(reason, comment) { return this.close(`/api/v1/leases/${this.lease}/skip`, { reason, comment }); }
