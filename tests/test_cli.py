@@ -126,6 +126,8 @@ ELSEWHERE |= {("people", "token", "make"), ("people", "token", "list")}  # tests
 CAMPAIGN = ("create", "list", "status", "report", "preview", "refresh")
 ELSEWHERE |= {("campaign", verb) for verb in CAMPAIGN}  # tests/test_cli_campaigns.py
 ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
+# tests/test_cli_projects.py
+ELSEWHERE |= {("project", verb) for verb in ("list", "create", "budget", "costs")}
 # tests/test_cli_reward.py
 ELSEWHERE |= {("reward", verb) for verb in ("list", "check", "score", "battery", "report")}
 

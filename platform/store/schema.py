@@ -57,6 +57,7 @@ from trivox.platform.records import (
     Voided,
     WorkPause,
 )
+from trivox.platform.records.budgets import Budget, ProjectPlan
 
 KINDS: tuple[type[Any], ...] = (
     Project,
@@ -100,6 +101,8 @@ KINDS: tuple[type[Any], ...] = (
     LabelStudioTask,
     LabelStudioPerson,
     LabelStudioAnnotation,
+    ProjectPlan,
+    Budget,
 )
 MUTABLE: tuple[type[Any], ...] = (
     Round,
@@ -124,6 +127,8 @@ MUTABLE: tuple[type[Any], ...] = (
     LabelStudioTask,
     LabelStudioPerson,
     LabelStudioAnnotation,
+    ProjectPlan,
+    Budget,
 )
 
 _REFERENCES: dict[tuple[type[Any], str], type[Any]] = {

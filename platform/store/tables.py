@@ -1,6 +1,6 @@
 """Rollouts and scores in Parquet, partitioned by project, branch and round."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -85,6 +85,36 @@ class Tables:
             found += [from_row(kind, row) for row in rows]
         return found
 
+    def batches(
+        self,
+        kind: type[R],
+        size: int,
+        *,
+        round: str | None = None,
+        branch: Branch | None = None,
+    ) -> Iterator[list[R]]:
+        """As read, at most size records at a time: memory is bounded by size and the largest part.
+
+        Raises NewerWorkspace, CorruptObject.
+        """
+        from pyarrow import parquet
+
+        from trivox.platform.store.parquet import from_row
+
+        for path in self._files(kind, round, branch):
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(size):
+                    yield [from_row(kind, row) for row in batch.to_pylist()]
+
+    def ids(self, kind: type[Any], size: int) -> Iterator[list[str]]:
+        """The ids of all records of a kind, at most size at a time."""
+        from pyarrow import parquet
+
+        for path in self._files(kind, None, None):
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(size, columns=["id"]):
+                    yield batch.column("id").to_pylist()
+
     def scan(self, kind: type[R]) -> "pl.LazyFrame":
         """All records of a kind as a lazy frame whose columns are the fields."""
         import polars as pl
@@ -97,6 +127,11 @@ class Tables:
             pl.scan_parquet(path, hive_partitioning=False) for path in self._files(kind, None, None)
         ]
         return pl.concat([empty.lazy(), *parts], how="diagonal")
+
+    def stored_bytes(self) -> int:
+        """Bytes of the project's parts of every kind."""
+        found = self._root.glob(f"*/project={quote(self._project, safe='')}/**/*.parquet")
+        return sum(path.stat().st_size for path in found)
 
     def _files(self, kind: type[Any], round_: str | None, branch: Branch | None) -> list[Path]:
         folder = self._folder(kind, branch.value if branch else None, round_)

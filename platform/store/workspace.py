@@ -18,6 +18,7 @@ from trivox.platform.store.engine import make_engine
 from trivox.platform.store.faults import file_errors, sql_errors
 from trivox.platform.store.files import write_atomically
 from trivox.platform.store.migrations import migrate
+from trivox.platform.store.projects import VARIABLE, find_project, prefix_of
 from trivox.platform.store.records import Records
 from trivox.platform.store.tables import Tables
 
@@ -25,13 +26,16 @@ from trivox.platform.store.tables import Tables
 class Workspace:
     """records in SQL, tables in Parquet and audio in FLAC, of one current project."""
 
-    def __init__(self, root: Path, config: WorkspaceConfig, engine: sa.Engine) -> None:
+    def __init__(
+        self, root: Path, config: WorkspaceConfig, engine: sa.Engine, project: str | None = None
+    ) -> None:
         self.root = root
         self.config = config
-        self.project = config.project
+        self.project = project or config.project
         self.records = Records(engine, str(root))
-        self.tables = Tables(root / config.tables, config.project)
-        self.audio = AudioStore(config.audio, root)
+        prefix = prefix_of(self.records, self.project)
+        self.tables = Tables(root / config.tables, self.project)
+        self.audio = AudioStore(_below(config.audio, prefix), root)
         self._engine = engine
 
     @classmethod
@@ -58,10 +62,11 @@ class Workspace:
         return cls.open(root)
 
     @classmethod
-    def open(cls, root: Path) -> Self:
+    def open(cls, root: Path, project: str | None = None) -> Self:
         """The workspace at root, its database migrated when it is of an older version.
 
-        Raises NotFound, NewerWorkspace, ConfigError, StoreError.
+        project: to work in; None: that of the variable TRIVOX_PROJECT, or else of trivox.toml.
+        Raises NotFound, NewerWorkspace, ConfigError, StoreError, DatabaseLost.
         """
         root = root.resolve()
         config = read_config(root)
@@ -75,10 +80,17 @@ class Workspace:
         try:
             with sql_errors(str(root)):
                 migrate(engine, root)
+            ws = cls(root, config, engine, project or os.environ.get(VARIABLE))
+            if ws.project != config.project:
+                find_project(ws.records, ws.project)
+            return ws
         except BaseException:
             engine.dispose()
             raise
-        return cls(root, config, engine)
+
+    def stored_bytes(self) -> int:
+        """Bytes of the project's audio and tables, counted now."""
+        return sum(one.size for one in self.audio.stored()) + self.tables.stored_bytes()
 
     def close(self) -> None:
         """Close the connections to the database; the workspace can still be used and opens new ones."""
@@ -94,6 +106,10 @@ class Workspace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _below(place: str, prefix: str) -> str:
+    return f"{place.rstrip('/')}/{prefix}" if prefix else place
 
 
 def _draft_folder(root: Path, made_root: bool) -> Path:

@@ -19,6 +19,7 @@ from trivox.commands import (
     people,
     personas,
     policies,
+    projects,
     realtime,
     report,
     reward,
@@ -49,6 +50,7 @@ app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)
 app.command("report")(report.report)
 app.add_typer(policies.app, name="policy")
+app.add_typer(projects.app, name="project")
 app.add_typer(people.app, name="people")
 app.add_typer(personas.app, name="persona")
 app.add_typer(reward.app, name="reward")

@@ -15,7 +15,7 @@ from trivox.platform.store.engine import lock, writing
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 _FOLDER = Path(__file__).parent
 
 
