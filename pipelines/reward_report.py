@@ -1,9 +1,11 @@
 """The report on any reward against what a workspace's judges said, and on attacks that are made here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from trivox.pipelines.reward_data import Material, judged_items
+from trivox.pipelines.reward_judges import is_judge, load_judge
 from trivox.platform.records import Branch, JudgeKind, RewardModelVersion
 from trivox.platform.scoring import Item, Scorer
 from trivox.platform.store import Workspace
@@ -18,8 +20,11 @@ from trivox.reward_models.bradley_terry.learned import SETTINGS_FILE
 from trivox.reward_models.bradley_terry.scorer import BradleyTerryScorer
 from trivox.reward_models.cache import CachedScorer, ScoreFile
 from trivox.reward_models.composition import Composition
+from trivox.reward_models.generative.config import opened
+from trivox.reward_models.generative.scorer import ReferenceScorer
 from trivox.reward_models.report.best_of import BestOf, Candidate, best_of
 from trivox.reward_models.report.figures import figures
+from trivox.reward_models.report.opinions import judge_pairs
 from trivox.reward_models.report.report import RewardReport
 from trivox.reward_models.report.scored import direction_of, score_pairs
 
@@ -34,6 +39,17 @@ def open_reward(name: str, ws: Workspace | None, backbone_folder: Path) -> Score
     if (folder := _model_folder(name, ws)) is not None:
         return BradleyTerryScorer(folder, backbone_folder)
     return Composition.of(name).scorer()
+
+
+@contextmanager
+def opened_reward(name: str, ws: Workspace | None, backbone: Path) -> Iterator[Scorer]:
+    """As `open_reward`, or a generative judge by its TOML file, which prefers a reply to the reference y*; its
+    connections are open within. Raises as `opened` does for a judge."""
+    if not is_judge(name):
+        yield open_reward(name, ws, backbone)
+        return
+    with opened(load_judge(Path(name))) as judge:
+        yield ReferenceScorer(judge)
 
 
 def _model_folder(name: str, ws: Workspace | None) -> Path | None:
@@ -57,7 +73,9 @@ def report_on_workspace(
     seed: int = 0,
 ) -> RewardReport:
     """Against every comparison that judges of a kind answered; best of n over stored candidates, by evaluators.
-    Raises NotFound where nothing was judged, ConfigError for an evaluator of the reward's family.
+
+    A generative judge sees both replies of a comparison at once, in both orders. Raises NotFound where nothing was
+    judged, ConfigError for an evaluator of the reward's family.
     """
     material = Material(ws, round)
     judged = judged_items(ws, material, kind, round)
@@ -72,7 +90,10 @@ def report_on_workspace(
         "votes": sum(len(one.votes) for one in judged),
         "round": round or "all",
     }
-    found = figures(score_pairs(kept, judged), seed)
+    if isinstance(scorer, ReferenceScorer):
+        found = figures(judge_pairs(scorer.judge, judged), seed)
+    else:
+        found = figures(score_pairs(kept, judged), seed)
     return RewardReport(scorer.info, seed, told, found, tuple(searched), battery, families)
 
 
@@ -102,7 +123,7 @@ def attack(
     name: str, scorer: Scorer, clips: Sequence[Spoken], seed: int, branch: Branch
 ) -> BatteryReport:
     """The battery on what `open_reward` gave."""
-    if name in registry.names() or isinstance(scorer, BradleyTerryScorer):
+    if name in registry.names() or isinstance(scorer, BradleyTerryScorer | ReferenceScorer):
         return battery_of_scorer(scorer, clips, seed, branch)
     return battery_of_composition(Composition.of(name), clips, seed)
 

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING
 from trivox.platform.scoring import Scorer
 
 if TYPE_CHECKING:
-    from trivox.reward_models.verifiable.recognisers import Whisper
+    from trivox.reward_models.verifiable.recognisers import PocketSphinx, Recogniser, Whisper
     from trivox.reward_models.verifiable.replies import Sentences
 
 
 @cache
 def _whisper(size: str) -> "Whisper":
-    """One Whisper of a size for all scorers of a process: it keeps nothing between clips."""
+    """One Whisper of a size for all scorers of a process, and of its last transcripts."""
     from trivox.reward_models.verifiable import recognisers
 
     return recognisers.whisper_base() if size == "base" else recognisers.whisper_tiny()
+
+
+@cache
+def _pocketsphinx() -> "PocketSphinx":
+    from trivox.reward_models.verifiable.recognisers import PocketSphinx
+
+    return PocketSphinx()
 
 
 def whisper_base() -> Scorer:
@@ -32,10 +39,9 @@ def whisper_tiny() -> Scorer:
 
 
 def pocketsphinx() -> Scorer:
-    from trivox.reward_models.verifiable import recognisers
     from trivox.reward_models.verifiable.intelligibility import Intelligibility
 
-    return Intelligibility("pocketsphinx-wer", recognisers.PocketSphinx())
+    return Intelligibility("pocketsphinx-wer", _pocketsphinx())
 
 
 def vote_speech() -> Scorer:
@@ -47,14 +53,9 @@ def vote_transcript() -> Scorer:
 
 
 def _vote(name: str, of: str) -> Scorer:
-    from trivox.reward_models.verifiable import recognisers
     from trivox.reward_models.verifiable.verdict import Verdict
 
-    voters: list[recognisers.Recogniser] = [
-        _whisper("base"),
-        _whisper("tiny"),
-        recognisers.PocketSphinx(),
-    ]
+    voters: list[Recogniser] = [_whisper("base"), _whisper("tiny"), _pocketsphinx()]
     return Verdict(name, of, {one.name: one for one in voters})
 
 

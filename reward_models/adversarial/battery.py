@@ -18,8 +18,11 @@ MARGINS: Mapping[str, float] = {
     "fraction": 0.05,
     "pass": 0.5,
     "logits": 0.2,
+    "margin": 0.2,
 }
 """By unit: damage must cost more than this, and change that is no damage must not gain more."""
+_UNBOUNDED = ("error rate", "cosine", "logits", "margin")
+"""Units in which something can always be worse; of the others an honest clip must have more than the margin."""
 _AT_ONCE = 16
 
 
@@ -72,10 +75,10 @@ def battery_of_scorer(
     scorer: Scorer, clips: Sequence[Spoken], seed: int, branch: Branch
 ) -> BatteryReport:
     """A single scorer against the battery of a branch: none withstands all, which is why they are composed."""
-    sign = -1 if scorer.info.direction is Direction.LOWER else 1
-    return run_battery(
-        scorer.info.name, scorer.score, clips, seed, branch, MARGINS[scorer.info.unit], sign
-    )
+    info = scorer.info
+    sign, margin = -1 if info.direction is Direction.LOWER else 1, MARGINS[info.unit]
+    floor = float("-inf") if info.unit in _UNBOUNDED else margin
+    return run_battery(info.name, scorer.score, clips, seed, branch, margin, sign, floor)
 
 
 def battery_of_composition(
@@ -84,7 +87,7 @@ def battery_of_composition(
     """The totals of a steady composition. Raises UsageError for one that normalises over a batch."""
     totals = composition.scorer()
     branch, margin = composition.config.branch, MARGINS["reward"] * composition.config.scale
-    return run_battery(totals.info.name, totals.score, clips, seed, branch, margin, 1)
+    return run_battery(totals.info.name, totals.score, clips, seed, branch, margin)
 
 
 def default_batteries(
@@ -108,17 +111,20 @@ def run_battery(
     branch: Branch,
     margin: float,
     sign: int = 1,
+    floor: float | None = None,
 ) -> BatteryReport:
     """Every probe of the branch on every clip. sign: -1 where lower is better. At least two clips of other words.
 
-    An honest clip that has no value, or is stopped, is listed and not attacked.
+    An honest clip that has no value, or no more than the floor (the margin, if none is given), so that damage
+    cannot cost it the margin, is listed and not attacked.
     """
+    least = margin if floor is None else floor
     targets = [honest(clip, _other(clips, index), branch) for index, clip in enumerate(clips)]
     values = _scored(score, [target.item for target in targets])
     known = [
         (target, sign * value.value)
         for target, value in zip(targets, values, strict=True)
-        if value.value is not None and sign * value.value > _floor(sign, margin)
+        if value.value is not None and sign * value.value > least
     ]
     scored = {target.clip.name for target, _ in known}
     return BatteryReport(
@@ -131,11 +137,6 @@ def run_battery(
         tuple(clip.name for clip in clips if clip.name not in scored),
         tuple(_probed(probe, score, known, seed, margin, sign) for probe in probes(branch)),
     )
-
-
-def _floor(sign: int, margin: float) -> float:
-    """What an honest clip must exceed for damage to be able to cost the margin; error rates have no such floor."""
-    return margin if sign > 0 else float("-inf")
 
 
 def _other(clips: Sequence[Spoken], index: int) -> Spoken:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trivox.platform.hashing import derived_seed
 from trivox.platform.records import Branch, FinishReason, Persona
-from trivox.platform.scoring import Item
+from trivox.platform.scoring import Clip, Item
 from trivox.reward_models.adversarial import damage
 from trivox.reward_models.adversarial.clips import Spoken
 from trivox.reward_models.audio_checks import RATE, Samples
@@ -47,12 +47,14 @@ class Probe:
 
 
 def honest(clip: Spoken, other: Spoken, branch: Branch) -> Honest:
-    """A clip as the answer of a branch: asr transcribes it, tts says it, realtime replies with it."""
-    item = clip.item()
+    """A clip as the answer of a branch: asr transcribes it, tts says it, realtime replies with it. The
+    reference y* is the clip itself."""
+    own = Clip(clip.samples, RATE)
+    item = replace(clip.item(), reference=own, reference_text=clip.text)
     if branch is Branch.ASR:
         item = replace(item, hypothesis=clip.text, voice=None)
     if branch is Branch.REALTIME:
-        item = replace(item, reference_text=clip.text, persona=_persona(clip.text.split()[0]))
+        item = replace(item, persona=_persona(clip.text.split()[0]))
     return Honest(item, clip, other)
 
 

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from trivox.platform.records import Direction
@@ -98,11 +99,23 @@ def reference_question(item: Item) -> Question | Value:
     return _question(item, reference)
 
 
-def _question(item: Item, second: Reply) -> Question:
+def pair_question(name: str, first: Item, second: Item) -> Question | Value:
+    """Which of two rollouts of one prompt is better; a failed Value where one has neither text nor audio."""
+    for item in (first, second):
+        if item.hypothesis is None and item.text is None and item.samples is None:
+            return failed(FailureKind.NO_TEXT, f"rollout {item.rollout} has neither text nor audio")
+    return replace(_question(first, _reply(second)), id=name)
+
+
+def _reply(item: Item) -> Reply:
     said = item.text if item.hypothesis is None else item.hypothesis
+    return Reply(item.rollout, said, samples=item.samples, rate=item.rate)
+
+
+def _question(item: Item, second: Reply) -> Question:
     return Question(
         id=item.rollout,
-        first=Reply(item.rollout, said, samples=item.samples, rate=item.rate),
+        first=_reply(item),
         second=second,
         history=tuple(Line(turn.role, turn.text) for turn in item.history if turn.text),
         persona=item.persona,

@@ -56,6 +56,18 @@ def _pair(one: JudgedItems, values: tuple[Value, Value], way: int, unit: str) ->
     failures = [value.failure.kind for value in values if value.failure is not None]
     first, second = (value.value for value in values)
     apart = None if first is None or second is None else way * (first - second)
+    likely = preference(apart) if apart is not None and unit == LOGITS else None
+    return judged_pair(one, apart, likely, failures[0] if failures else None)
+
+
+def judged_pair(
+    one: JudgedItems,
+    difference: float | None,
+    probability: float | None = None,
+    failure: str | None = None,
+    orders: tuple[int, int] | None = None,
+) -> JudgedPair:
+    """What a reward said of two rollouts, with what is known of them."""
     return JudgedPair(
         id=one.id,
         prompt=one.prompt,
@@ -63,11 +75,12 @@ def _pair(one: JudgedItems, values: tuple[Value, Value], way: int, unit: str) ->
         source=one.source,
         judges=one.judges,
         votes=one.votes,
-        difference=apart,
-        probability=preference(apart) if apart is not None and unit == LOGITS else None,
-        failure=failures[0] if failures else None,
+        difference=difference,
+        probability=probability,
+        failure=failure,
         texts=(_said(one.items[0]), _said(one.items[1])),
         expressive=any(bool(item.instruction or item.directives) for item in one.items),
+        orders=orders,
         sizes=sizes_of(one.items),
     )
 

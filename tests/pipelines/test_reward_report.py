@@ -1,9 +1,11 @@
 """A workspace's comparisons: learned from, reported on, with people and simulated judges kept apart."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +13,17 @@ from typer.testing import CliRunner
 
 from tests.pipelines.conftest import NOW, Queue
 from tests.policy.conftest import write_backbone
+from tests.reward_models.conftest import SPEECH
+from tests.reward_models.generative.serving import Reply, completion, ok, serving
 from trivox.annotation.aggregation import aggregate
 from trivox.cli import app
 from trivox.pipelines.reward_data import Material, judged_items, reward_pairs
-from trivox.pipelines.reward_report import open_reward, report_on_workspace
+from trivox.pipelines.reward_report import (
+    attack,
+    open_reward,
+    opened_reward,
+    report_on_workspace,
+)
 from trivox.pipelines.reward_training import find_set, train_from_sets
 from trivox.platform.errors import ConfigError, NotFound, UsageError
 from trivox.platform.records import (
@@ -176,6 +185,69 @@ def test_best_of_the_stored_candidates(judged: Workspace) -> None:
     scorer = open_reward("clicks", judged, Path())
     with pytest.raises(ConfigError, match="is on both sides"):
         report_on_workspace(judged, scorer, JudgeKind.HUMAN, evaluators=["clipping"])
+
+
+def longer(number: int, body: dict[str, Any]) -> Reply:
+    """A judge that hears: the longer reply is much better, nearly surely."""
+    parts = body["messages"][-1]["content"]
+    sizes = [len(p["input_audio"]["data"]) for p in parts if p["type"] == "input_audio"]
+    label = "1" if sizes[0] > sizes[1] else "9"
+    return ok(completion(label, {label: math.log(0.9), "5": math.log(0.1)}))
+
+
+def first(number: int, body: dict[str, Any]) -> Reply:
+    """A judge with nothing but position bias."""
+    return ok(completion("1", {"1": math.log(0.8), "9": math.log(0.2)}))
+
+
+def judge_file(folder: Path, url: str) -> Path:
+    path = folder / "judge.toml"
+    server = f'base_url = "{url}"\nmodel = "ears"\nhears = true\nattempts = 1\n'
+    path.write_text(f'backend = "server"\n[server]\n{server}')
+    return path
+
+
+def test_a_generative_judge_is_reported_on(judged: Workspace, tmp_path: Path) -> None:
+    """People prefer the longer reply in all 20 decided pairs: so does one judge, and the other says 50%."""
+    with (
+        serving(longer) as served,
+        opened_reward(str(judge_file(tmp_path, served.url)), judged, Path()) as scorer,
+    ):
+        good = report_on_workspace(judged, scorer, JudgeKind.HUMAN).figures
+    assert good is not None and good.overall.accuracy == 1 and good.overall.pairs == 20
+    assert good.flips is not None and good.flips.rate == 0 and good.flips.judged == PROMPTS
+    assert good.calibration_error == pytest.approx(0.05) and good.abstention
+    with (
+        serving(first) as served,
+        opened_reward(str(judge_file(tmp_path, served.url)), judged, Path()) as scorer,
+    ):
+        biased = report_on_workspace(judged, scorer, JudgeKind.HUMAN).figures
+    assert biased is not None and biased.overall.accuracy == 0.5
+    assert biased.flips is not None and biased.flips.rate == 1
+    with (
+        serving(lambda number, body: ok(b"{")) as served,
+        opened_reward(str(judge_file(tmp_path, served.url)), judged, Path()) as scorer,
+    ):
+        broken = report_on_workspace(judged, scorer, JudgeKind.HUMAN).figures
+    assert broken is not None and broken.overall.pairs == 0 and broken.overall.failed == 20
+    assert sum(broken.failures.values()) == PROMPTS
+
+
+def test_a_judge_is_attacked_and_reported_on_by_command(judged: Workspace, tmp_path: Path) -> None:
+    """It counts what it hears: an injection that is only written does not move it, so it gets through."""
+    from trivox.commands.reward import attack_clips
+
+    with serving(longer) as served:
+        path = judge_file(tmp_path, served.url)
+        given = ["reward", "report", "--with", str(path), "-w", str(judged.root), "--no-battery"]
+        ended = CliRunner().invoke(app, [*given, "--json"], catch_exceptions=False)
+        told = json.loads(ended.stdout)
+        assert told["subject"]["name"] == "grm-server:ears" and told["subject"]["family"] == "ears"
+        assert told["figures"]["overall"]["accuracy"] == 1
+        with opened_reward(str(path), None, Path()) as scorer:
+            clips = attack_clips(SPEECH, None, 2, (1.0, 10.0))
+            found = attack(str(path), scorer, clips, 0, Branch.TTS)
+    assert found.unscored == () and "injection" in found.fooled_by
 
 
 def test_sets_by_the_beginning_of_their_id(judged: Workspace) -> None:

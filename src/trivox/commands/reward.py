@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trivox.commands import reward_generative, reward_report
+from trivox.commands import reward_generative, reward_report, reward_train
 from trivox.commands.common import JsonOption, print_figures, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 app.command("judge")(reward_generative.judge)
 app.command("train-grm")(reward_generative.train_grm)
-app.command("train")(reward_report.train)
+app.command("train")(reward_train.train)
 app.command("report")(reward_report.report)
 WithOption = Annotated[
     str,

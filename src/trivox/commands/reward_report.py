@@ -1,4 +1,4 @@
-"""`trivox reward train` and `trivox reward report`: a reward from preferences, and how far to trust any reward."""
+"""`trivox reward report`: how far to trust a reward."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,17 +9,14 @@ from trivox.commands.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
     WorkspaceOption,
-    print_figures,
     print_json,
     print_rows,
 )
 
 if TYPE_CHECKING:
-    from trivox.pipelines.reward_training import ReportedReward
     from trivox.platform.records import JudgeKind
     from trivox.reward_models.adversarial.battery import BatteryReport
     from trivox.reward_models.adversarial.clips import Spoken
-    from trivox.reward_models.bradley_terry.training import RewardSettings
     from trivox.reward_models.report.report import RewardReport
 
 ModelOption = Annotated[
@@ -30,65 +27,13 @@ HtmlOption = Annotated[
 ]
 
 
-def train(
-    out: Annotated[
-        Path | None,
-        typer.Option(help="With --planted: folder for the model; it must not hold another run."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Preference sets to learn from, by the beginning of their ids."),
-    ] = None,
-    planted: Annotated[
-        int | None,
-        typer.Option(
-            min=60, help="In place of sets: so many planted preferences of a simulated panel."
-        ),
-    ] = None,
-    branch: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="asr, tts or realtime, several times for several; none: one joint model."
-        ),
-    ] = None,
-    name: Annotated[
-        str, typer.Option(help="With --set: its name in the registry.")
-    ] = "bradley-terry",
-    model: ModelOption = "nano",
-    recipe: Annotated[
-        Path | None, typer.Option(help="TOML file of settings (docs/reward-models.md).")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the splits and the training.")] = 0,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Train a Bradley-Terry reward model on preferences, and report on it with prompts it has not seen.
-
-    Ties, margins and the judges' confidence count. With --set it is registered in the workspace with its report
-    and the sets. Stopped, the same command goes on. Planted preferences are simulated: they show that it learns,
-    not that it knows people's taste.
-    """
-    from trivox.platform.errors import UsageError
-
-    if (planted is None) == (not set_) or (planted is None) != (out is None):
-        raise UsageError("learn from what? give --set, or --planted with --out, not both")
-    settings = _settings(recipe, branch or [])
-    made = _trained(set_ or [], planted, out, settings, name, model, seed, workspace)
-    told = made.to_json()
-    if json:
-        print_json(told)
-        return
-    print_figures({key: value for key, value in told.items() if key != "report"})
-    _say(made.report)
-    typer.echo(f"report with plots: {made.trained.folder / 'report.html'}")
-
-
 def report(
     with_: Annotated[
         str | None,
         typer.Option(
             "--with",
-            help="A scorer, a reward model (folder, name, id), a composition's TOML, or asr, tts, realtime.",
+            help="A scorer, a reward model (folder, name, id), the TOML file of a composition or of a "
+            "generative judge, or asr, tts, realtime.",
         ),
     ] = None,
     defaults: Annotated[
@@ -155,47 +100,7 @@ def report(
         raise typer.Exit(1)
 
 
-def _settings(recipe: Path | None, branches: list[str]) -> "RewardSettings":
-    from trivox.platform.config import load_toml
-    from trivox.platform.errors import UsageError
-    from trivox.platform.records import Branch
-    from trivox.reward_models.bradley_terry.training import RewardSettings
-
-    settings = RewardSettings() if recipe is None else load_toml(recipe, RewardSettings)
-    if not branches:
-        return settings
-    if strange := [one for one in branches if one not in list(Branch)]:
-        raise UsageError(f"branch {strange[0]!r}: there are {', '.join(Branch)}")
-    return settings.model_copy(update={"branches": tuple(Branch(one) for one in branches)})
-
-
-def _trained(
-    sets: list[str],
-    planted: int | None,
-    out: Path | None,
-    settings: "RewardSettings",
-    name: str,
-    model: str,
-    seed: int,
-    workspace: Path,
-) -> "ReportedReward":
-    from trivox.commands.common import open_workspace
-    from trivox.pipelines.reward_training import train_from_sets, train_planted
-    from trivox.platform.progress import bar
-
-    with bar() as shown:
-        task = shown.add_task("train reward", total=None)
-
-        def step(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total)
-
-        if planted is not None and out is not None:
-            return train_planted(_backbone(model), planted, settings, out, seed, on_step=step)
-        with open_workspace(workspace) as ws:
-            return train_from_sets(ws, sets, _backbone(model), settings, name, seed, step)
-
-
-def _backbone(model: str) -> Path:
+def backbone_of(model: str) -> Path:
     from trivox.pipelines.workspaces import packaged_checkpoint
 
     return packaged_checkpoint() if model == "nano" else Path(model)
@@ -215,7 +120,7 @@ def _reported(
     from trivox.commands.common import open_workspace
     from trivox.pipelines.reward_report import (
         attack,
-        open_reward,
+        opened_reward,
         report_on_attacks,
         report_on_workspace,
     )
@@ -226,10 +131,10 @@ def _reported(
     if not (workspace / FILE).is_file():
         if round_ or evaluators or not spoken:
             raise UsageError(f"{workspace} is no workspace: name one with --workspace")
-        scorer = open_reward(name, None, _backbone(model))
-        return report_on_attacks(scorer, attack(name, scorer, spoken, seed, Branch(branch)), seed)
-    with open_workspace(workspace) as ws:
-        scorer = open_reward(name, ws, _backbone(model))
+        with opened_reward(name, None, backbone_of(model)) as scorer:
+            found = attack(name, scorer, spoken, seed, Branch(branch))
+        return report_on_attacks(scorer, found, seed)
+    with open_workspace(workspace) as ws, opened_reward(name, ws, backbone_of(model)) as scorer:
         attacked = attack(name, scorer, spoken, seed, Branch(branch)) if spoken else None
         return report_on_workspace(
             ws,
@@ -259,12 +164,12 @@ def _show(made: "RewardReport", html: Path | None, json: bool) -> None:
     if json:
         print_json(made.to_json())
         return
-    _say(made)
+    say_report(made)
     if html is not None:
         typer.echo(f"report with plots: {html}")
 
 
-def _say(made: "RewardReport") -> None:
+def say_report(made: "RewardReport") -> None:
     """Headline, notes, subsets, biases, best of n, attacks."""
     from trivox.reward_models.report.report import notes
 

@@ -78,6 +78,20 @@ def test_honest_clips_without_value_prove_nothing(clips: list[Spoken]) -> None:
     assert adversarial_failures([found, found]) == 2 * found.failures
 
 
+class Unmoved(Loudness):
+    """0 logits for everything."""
+
+    info = ScorerInfo("unmoved", "1", "0" * 64, "f", "total", "logits", Direction.HIGHER)
+
+    def score(self, items: Sequence[Item]) -> list[Value]:
+        return [Value(0.0) for _ in items]
+
+
+def test_what_has_no_least_value_is_attacked_wherever_it_lies(clips: list[Spoken]) -> None:
+    found = battery_of_scorer(Unmoved(), clips, 0, Branch.ASR)
+    assert found.unscored == () and all(one.passed == 3 for one in found.probes if one.damage)
+
+
 def test_the_seed_draws_anew_and_again_the_same(clips: list[Spoken]) -> None:
     for branch in Branch:
         target = honest(clips[0], clips[1], branch)
@@ -133,8 +147,9 @@ def test_scorers_of_transcripts_and_clicks_order_their_own_damage(
 
 
 def test_every_scorer_with_a_better_side_has_its_own_damage() -> None:
-    """But gates that the battery covers, and likeness of texts that nobody damages by doses."""
-    without = {"audible", "duration", "silence", "end", "echo", "reply-likeness", "reply-relevance"}
+    """But gates and rules that the battery covers, and likeness of texts that nobody damages by doses."""
+    without = {"audible", "duration", "silence", "end", "echo", "in-character"}
+    without |= {"reply-likeness", "reply-relevance"}
     preferring = {one for one in names() if entry(one).direction is not Direction.NEITHER}
     assert preferring - set(OWN) == without
     assert {one for own in OWN.values() for one in own} == set(DIMENSIONS)
