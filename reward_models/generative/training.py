@@ -24,7 +24,7 @@ from trivox.policy.vocabulary import TokenMap
 from trivox.reward_models.generative.backends import Reading
 from trivox.reward_models.generative.encoders import BackboneEncoder, Encoder
 from trivox.reward_models.generative.judge import GenerativeJudge, JudgeSettings
-from trivox.reward_models.generative.local import FORCED, backbone_judge
+from trivox.reward_models.generative.local import FORCED, LocalJudge, backbone_judge
 from trivox.reward_models.generative.measuring import Agreement, agreement, gain
 from trivox.reward_models.generative.planted import PlantedPair, split
 from trivox.reward_models.generative.questions import View, views_of
@@ -32,6 +32,7 @@ from trivox.reward_models.generative.templates import Template, load_template
 from trivox.reward_models.generative.verdicts import OUTCOMES, Outcome, opposite, sides, sure
 
 TEMPLATE = "backbone@1"
+_AT_ONCE = 256
 _TIES = {
     Tie.BOTH_GOOD: Outcome.BOTH_GOOD,
     Tie.BOTH_BAD: Outcome.BOTH_BAD,
@@ -46,7 +47,7 @@ class GrmSettings(BaseModel):
 
     sft: SFTSettings = SFTSettings(
         learning_rate=2e-3,
-        epochs=4,
+        epochs=1,
         batch_tokens=2048,
         lora_rank=32,
         lora_alpha=64,
@@ -57,16 +58,18 @@ class GrmSettings(BaseModel):
         learning_rate=2e-4, epochs=1, batch_size=16, lora_rank=32, lora_alpha=64, beta=0.2
     )
     """The second; rank and alpha are those of the first."""
-    rationales: float = Field(0.25, ge=0, le=1)
-    """Share of the pairs whose rationale is learned too."""
+    rationales: float = Field(0.1, ge=0, le=1)
+    """Share of the pairs whose rationale is learned too. A rationale has some thirty tokens and a verdict one."""
+    mistakes: int = Field(400, ge=0)
+    """Views that the second step learns from, of those that the first left wrong; 0 leaves the step out."""
     held_out: float = Field(0.2, gt=0, lt=1)
     """Share of the requests that are kept for measuring."""
 
 
 @dataclass(frozen=True)
 class TrainedJudge:
-    """adapter: of the second step, or of the first where it left nothing wrong. wrong: training pairs that the
-    first step left wrong. Agreements are on held-out pairs, all with forced choice."""
+    """adapter: of the second step, or of the first where it left nothing wrong. wrong: views that the first step
+    left wrong and the second learned from. Agreements are on held-out pairs, all with forced choice."""
 
     adapter: TrainedAdapter
     trained_on: int
@@ -84,7 +87,7 @@ class TrainedJudge:
             "weights_hash": self.adapter.weights_hash,
             "trained_on": self.trained_on,
             "held_out": self.held_out,
-            "wrong_after_sft": self.wrong,
+            "mistakes_learned_from": self.wrong,
             "untrained": self.before.to_json(),
             "after_sft": self.after_sft.to_json(),
             "trained": self.after.to_json(),
@@ -125,7 +128,7 @@ def train_judge(
         on_step=lambda d, t: on_step("sft", d, t),
     )
     after_sft = measured(backbone_folder, sft_folder, held)
-    mistakes = wrong_pairs(backbone_folder, sft_folder, template, training)
+    mistakes = wrong_pairs(backbone_folder, sft_folder, template, training, settings.mistakes)
     if mistakes:
         adapter = train_dpo(
             backbone_folder,
@@ -201,19 +204,36 @@ def rationale_of(pair: PlantedPair, view: View) -> str:
 
 
 def wrong_pairs(
-    backbone_folder: Path, adapter: Path, template: Template, pairs: Sequence[PlantedPair]
+    backbone_folder: Path,
+    adapter: Path,
+    template: Template,
+    pairs: Sequence[PlantedPair],
+    most: int | None = None,
 ) -> list[TokenPair]:
-    """What the judge should have said over what it said, for each view whose likeliest side is not the label's."""
+    """What the judge should have said over what it said, for each view whose likeliest side is not the label's;
+    the first `most` of them."""
     views = [(view, label) for pair in pairs for view, label in labelled(template, pair)]
+    found: list[TokenPair] = []
     with backbone_judge(backbone_folder, adapter, FORCED) as local:
-        read = local.read([view for view, _ in views], template, reasons=False)
-        ids, eos = local.encoder.labels(template), TokenMap.load(backbone_folder).eos
-        found = []
-        for (view, label), reading in zip(views, read, strict=True):
-            said = None if isinstance(reading, Failure) else _mistake(template, reading, label)
-            if said is not None:
-                prompt = _prompt(local.encoder, template, view, reasons=False)
-                found.append(TokenPair(prompt, [ids[label], eos], [ids[said], eos]))
+        eos = TokenMap.load(backbone_folder).eos
+        for begin in range(0, len(views), _AT_ONCE):
+            if most is not None and len(found) >= most:
+                break
+            found += _wrong(local, template, views[begin : begin + _AT_ONCE], eos)
+    return found[:most]
+
+
+def _wrong(
+    local: LocalJudge, template: Template, views: Sequence[tuple[View, str]], eos: int
+) -> list[TokenPair]:
+    read = local.read([view for view, _ in views], template, reasons=False)
+    ids = local.encoder.labels(template)
+    found = []
+    for (view, label), reading in zip(views, read, strict=True):
+        said = None if isinstance(reading, Failure) else _mistake(template, reading, label)
+        if said is not None:
+            prompt = _prompt(local.encoder, template, view, reasons=False)
+            found.append(TokenPair(prompt, [ids[label], eos], [ids[said], eos]))
     return found
 
 

@@ -72,7 +72,7 @@ def train_grm(
     ],
     pairs: Annotated[
         int, typer.Option(min=20, help="Planted pairs to draw, a fifth of the requests held out.")
-    ] = 800,
+    ] = 3000,
     model: Annotated[str, typer.Option(help="nano, or a backbone's folder.")] = NANO,
     recipe: Annotated[
         Path | None, typer.Option(help="TOML file of settings (docs/generative-reward-models.md).")
