@@ -114,6 +114,9 @@ ELSEWHERE = {("data", "import"), ("report",), ("demo",), ("nano", "evaluate"), (
 ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 ELSEWHERE |= {("policy", "train"), ("policy", "train-mtp")}  # tests/pipelines/training
+# tests/pipelines/updates
+UPDATES = ("evaluate", "compare", "promote", "rollback", "merge", "export")
+ELSEWHERE |= {("policy", verb) for verb in UPDATES}
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
 ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py
 ELSEWHERE |= {("reward", "judge"), ("reward", "train-grm")}  # tests/reward_models/generative
@@ -123,7 +126,7 @@ ELSEWHERE |= {("round", "watch")}  # tests/pipelines/rounds
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 ELSEWHERE |= {("people", verb) for verb in ("invite", "list", "hours", "audit", "import")}
 ELSEWHERE |= {("people", "token", "make"), ("people", "token", "list")}  # tests/test_cli_people.py
-CAMPAIGN = ("create", "list", "status", "report", "preview", "refresh")
+CAMPAIGN = ("create", "list", "status", "report", "preview", "commit", "export", "refresh")
 ELSEWHERE |= {("campaign", verb) for verb in CAMPAIGN}  # tests/test_cli_campaigns.py
 ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
 # tests/test_cli_projects.py

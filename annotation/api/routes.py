@@ -1,6 +1,14 @@
 """All routers of the API."""
 
-from trivox.annotation.api import account, data, leads, people, work
+from trivox.annotation.api import account, data, leads, people, results, work
 from trivox.annotation.label_studio import receive
 
-ROUTERS = (account.router, people.router, work.router, leads.router, data.router, receive.router)
+ROUTERS = (
+    account.router,
+    people.router,
+    work.router,
+    leads.router,
+    results.router,
+    data.router,
+    receive.router,
+)

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
-from trivox.annotation.leads import campaigns, figures, guidelines, inquiries, review
+from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN, Method
+from trivox.annotation.leads import campaigns, figures, guidelines, inquiries, results, review
 from trivox.annotation.people import accounts, invites
 from trivox.annotation.people.door import door_of
 from trivox.annotation.people.principal import Here, Principal, roles_of
 from trivox.annotation.people.rules import managed_by
 from trivox.annotation.web.render import page
+from trivox.annotation.work import faults, report
 from trivox.platform.records import (
     Branch,
     Campaign,
@@ -121,7 +123,47 @@ def show(request: Request, campaign: str, who: Here, seed: int = 0) -> Response:
         versions=guidelines.versions(ws, campaign)[::-1],
         statuses=list(CampaignStatus),
         rounds=ws.records.find(Round, project=ws.project)[::-1],
+        faults=faults.faults_of(ws, campaign),
     )
+
+
+@router.get("/leads/campaigns/{campaign}/results")
+def show_results(request: Request, campaign: str, who: Here, committed: str = "") -> Response:
+    """How far judges agree, which policy leads, and what would come of it."""
+    ws = _workspace(request)
+    held = campaigns.campaign_of(ws, campaign)
+    may_commit = bool({Role.LEAD, Role.RESEARCHER, Role.ADMIN} & who.here)
+    return page(
+        request,
+        "leads/results.html",
+        who,
+        found=report.report(ws, held),
+        campaign=held,
+        may_change=_leads(who),
+        may_commit=may_commit,
+        yields=results.yields(ws, campaign) if may_commit else [],
+        committed=results.set_of(ws, committed) if committed and may_commit else None,
+    )
+
+
+@router.post("/leads/campaigns/{campaign}/preferences")
+def commit(
+    request: Request,
+    campaign: str,
+    who: Here,
+    method: Annotated[Method, Form()] = Method.MAJORITY,
+    min_margin: Annotated[float, Form(ge=0, le=3, allow_inf_nan=False)] = MIN_MARGIN,
+    min_confidence: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = MIN_CONFIDENCE,
+) -> Response:
+    wanted = results.Wanted(method, min_margin, min_confidence)
+    made = results.commit(_workspace(request), who.by, campaign, wanted)
+    return _back(f"/leads/campaigns/{campaign}/results?committed={made.id}")
+
+
+@router.post("/leads/faults/{fault}/ask-again")
+def ask_again(request: Request, fault: str, who: Here) -> Response:
+    cleared = faults.ask_again(_workspace(request), who.by, fault)
+    return _back(f"/leads/campaigns/{cleared.campaign}")
 
 
 @router.post("/leads/campaigns/{campaign}/status")

@@ -45,6 +45,7 @@ READ = allow("campaigns", *_READERS)
 PEOPLE = allow("people", *_LEADS)
 LEAD_PAGE = allow(None, *_LEADS)
 READ_PAGE = allow(None, *_READERS)
+DATA_PAGE = allow(None, *_DATA)
 ADMIN = allow("people", Role.ADMIN)
 DATA = allow("data", *_DATA)
 SPEECH = allow("speech", *_DATA)
@@ -122,6 +123,17 @@ _LEAD = {
     "POST /api/v1/campaigns/{campaign}/judges/{person}/pause": LEAD,
     "GET /api/v1/campaigns/{campaign}/reviews": LEAD,
     "GET /api/v1/judgements/{judgement}/audio/{position}": LEAD,
+    "GET /api/v1/campaigns/{campaign}/status": READ,
+    "GET /api/v1/campaigns/{campaign}/statistics": READ,
+    "GET /api/v1/campaigns/{campaign}/leaderboard": READ,
+    "GET /api/v1/campaigns/{campaign}/reliability": DATA,
+    "GET /api/v1/campaigns/{campaign}/yield": DATA,
+    "POST /api/v1/campaigns/{campaign}/preferences": DATA,
+    "GET /api/v1/campaigns/{campaign}/judgements": DATA,
+    "GET /api/v1/preferences": DATA,
+    "GET /api/v1/preferences/{preference_set}": DATA,
+    "GET /api/v1/campaigns/{campaign}/faults": LEAD,
+    "POST /api/v1/faults/{fault}/ask-again": LEAD,
     "GET /api/v1/pauses": LEAD,
     "POST /api/v1/pauses/{pause}/lift": LEAD,
     "GET /api/v1/inquiries": LEAD,
@@ -138,6 +150,9 @@ _LEAD_PAGES = {
     "POST /leads/campaigns/{campaign}/round": LEAD_PAGE,
     "POST /leads/campaigns/{campaign}/judges/{person}/void": LEAD_PAGE,
     "POST /leads/campaigns/{campaign}/judges/{person}/pause": LEAD_PAGE,
+    "GET /leads/campaigns/{campaign}/results": READ_PAGE,
+    "POST /leads/campaigns/{campaign}/preferences": DATA_PAGE,
+    "POST /leads/faults/{fault}/ask-again": LEAD_PAGE,
     "POST /leads/pauses/{pause}/lift": LEAD_PAGE,
     "POST /leads/controls/{control}/retire": LEAD_PAGE,
     "POST /leads/inquiries/{inquiry}": LEAD_PAGE,
@@ -167,7 +182,13 @@ _ROUNDS = {
     "POST /api/v1/rounds/{round}/{verb}": ROUND,
 }
 
-RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE | _ROUNDS
+# Not of people: the one takes the secret of a webhook, the other an address that nobody can guess.
+_LABEL_STUDIO = {
+    "POST /api/v1/label-studio/webhook": PUBLIC,
+    "GET /api/v1/label-studio/audio/{key}/{sound}": PUBLIC,
+}
+
+RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE | _ROUNDS | _LABEL_STUDIO
 
 
 def managed_by(roles: frozenset[Role]) -> frozenset[Role]:

@@ -11,9 +11,11 @@ import polars as pl
 
 from trivox.annotation.aggregation import Agreed, agreement_classes, standing
 from trivox.annotation.aggregation.votes import Vote, vote_of
+from trivox.annotation.work.faults import faulty
 from trivox.annotation.work.quality import Flag, flags, history_of, side_p
 from trivox.platform.records import (
     Campaign,
+    Control,
     JudgeKind,
     Judgement,
     Purpose,
@@ -39,7 +41,8 @@ from trivox.platform.store import Workspace
 
 @dataclass(frozen=True)
 class Status:
-    """How far a campaign is. judgements: kind of judge -> how many stand; abstentions among people's."""
+    """How far a campaign is. judgements: kind of judge -> how many stand; abstentions among people's. left_out:
+    tasks that cannot be played."""
 
     campaign: str
     name: str
@@ -49,6 +52,7 @@ class Status:
     wanted: int
     answered: int
     waiting_for_expert: int
+    left_out: int
     judgements: dict[str, int]
     abstentions: int
 
@@ -73,6 +77,24 @@ class SideBias:
     decided: int
     interval: Interval
     p: float
+
+
+@dataclass(frozen=True)
+class AgreementFigures:
+    """classes: how the judges of a task agree -> how many tasks."""
+
+    questions: tuple[QuestionFigures, ...]
+    classes: dict[str, int]
+    side: SideBias
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What is known of one judge; reliability: None for who compared nothing."""
+
+    judge: str
+    reliability: Reliability | None
+    flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True)
@@ -117,10 +139,14 @@ def voided(workspace: Workspace, campaign: Campaign) -> set[str]:
 
 
 def counted(workspace: Workspace, campaign: Campaign) -> Counted:
-    tasks = {task.id: task for task in workspace.records.find(Task, campaign=campaign.id)}
+    known = {one.task for one in workspace.records.find(Control, campaign=campaign.id)}
+    found = workspace.records.find(Task, campaign=campaign.id)
+    tasks = {task.id: task for task in found if task.id not in known}
     judged = standing(every_judgement(workspace, campaign), voided(workspace, campaign))
     people = [
-        one for one in judged if one.judge_kind is JudgeKind.HUMAN and one.purpose is Purpose.JUDGE
+        one
+        for one in judged
+        if one.judge_kind is JudgeKind.HUMAN and one.purpose is Purpose.JUDGE and one.task in tasks
     ]
     return Counted(tasks, people)
 
@@ -144,6 +170,7 @@ def status(workspace: Workspace, campaign: Campaign) -> Status:
         wanted=sum(one.wanted for one in states) + sum(task.overlap for task in new),
         answered=len([one for one in people if one.purpose is Purpose.JUDGE]),
         waiting_for_expert=sum(one.expert for one in states),
+        left_out=len(faulty(workspace, campaign.id)),
         judgements=dict(Counter(one.judge_kind.value for one in judged)),
         abstentions=sum(one.answer.abstention is not None for one in people),
     )
@@ -151,22 +178,44 @@ def status(workspace: Workspace, campaign: Campaign) -> Status:
 
 def report(workspace: Workspace, campaign: Campaign, seed: int = 0) -> Report:
     """All of it; takes seconds for thousands of judgements, most of them for intervals."""
-    given = counted(workspace, campaign)
-    classes = agreement_classes(given.comparisons, given.judgements)
-    judges = sorted({one.judge for one in given.judgements})
-    bouts = bouts_of(workspace, given)
+    found = agreement(workspace, campaign, seed)
+    judges = trust(workspace, campaign)
+    board, rates = leaderboard(workspace, campaign, seed)
     return Report(
         status=status(workspace, campaign),
-        agreement=tuple(_agreement(given, seed)),
-        classes={kind.value: list(classes.values()).count(kind) for kind in Agreed},
-        reliability=reliability(given),
-        flags={
-            judge: tuple(found) for judge in judges if (found := _flags(workspace, judge, campaign))
-        },
-        leaderboard=bradley_terry(bouts) if bouts else None,
-        win_rates=_rates(bouts, seed),
-        side=_side(given),
+        agreement=found.questions,
+        classes=found.classes,
+        reliability={one.judge: one.reliability for one in judges if one.reliability},
+        flags={one.judge: one.flags for one in judges if one.flags},
+        leaderboard=board,
+        win_rates=rates,
+        side=found.side,
     )
+
+
+def agreement(workspace: Workspace, campaign: Campaign, seed: int = 0) -> AgreementFigures:
+    """How far judges agree, question by question, and whether the first side pulls."""
+    given = counted(workspace, campaign)
+    classes = list(agreement_classes(given.comparisons, given.judgements).values())
+    return AgreementFigures(
+        tuple(_agreement(given, seed)), {kind.value: classes.count(kind) for kind in Agreed}, _side(given)
+    )  # fmt: skip
+
+
+def trust(workspace: Workspace, campaign: Campaign) -> list[Trust]:
+    """Everyone who judged, by name."""
+    given = counted(workspace, campaign)
+    known = reliability(given)
+    judges = sorted({one.judge for one in given.judgements})
+    return [Trust(one, known.get(one), tuple(_flags(workspace, one, campaign))) for one in judges]
+
+
+def leaderboard(
+    workspace: Workspace, campaign: Campaign, seed: int = 0
+) -> tuple[BradleyTerry | None, dict[str, dict[str, WinRates]]]:
+    """Producers by strength, None while none meets another; and producer -> tie policy -> win rates."""
+    bouts = bouts_of(workspace, counted(workspace, campaign))
+    return (bradley_terry(bouts) if bouts else None), _rates(bouts, seed)
 
 
 def _flags(workspace: Workspace, judge: str, campaign: Campaign) -> list[Flag]:
@@ -271,7 +320,7 @@ def bouts_of(workspace: Workspace, given: Counted) -> list[Bout]:
     items = sorted({item for task in given.comparisons for item in task.items})
     rows = workspace.tables.scan(Rollout).filter(pl.col("id").is_in(items))
     made_by = dict(rows.select("id", "producer").collect().iter_rows())
-    chosen = _unfinished(given)
+    chosen = _unfinished(workspace, given)
     found = []
     for task, one, vote in _votes(given):
         producers = [made_by.get(item) for item in one.presentation]
@@ -284,10 +333,12 @@ def bouts_of(workspace: Workspace, given: Counted) -> list[Bout]:
     return [Bout(b.first, b.second, b.side, b.weight / mean, b.cluster) for b in found]
 
 
-def _unfinished(given: Counted) -> bool:
-    """Whether a comparison has fewer answers than it wants."""
+def _unfinished(workspace: Workspace, given: Counted) -> bool:
+    """Whether a comparison has fewer answers than it wants, other than one that is asked of nobody any more."""
     answers = Counter(one.task for one in given.judgements)
-    return any(answers[task.id] < task.overlap for task in given.comparisons)
+    short = [task for task in given.comparisons if answers[task.id] < task.overlap]
+    closed = {one.id for one in workspace.records.find(TaskState, closed=True)} if short else set()
+    return any(task.id not in closed for task in short)
 
 
 def _rates(bouts: Sequence[Bout], seed: int) -> dict[str, dict[str, WinRates]]:

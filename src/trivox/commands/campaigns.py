@@ -112,20 +112,68 @@ def preview(
 ) -> None:
     """Show how many preferences each method would keep at each threshold of margin and confidence.
 
-    Nothing is stored: choose the thresholds here, then put them into [aggregate] of a round.
+    Nothing is stored: choose the thresholds here, then commit them, or put them into [aggregate] of a round.
     """
-    from trivox.annotation.aggregation import preview as preview_of
-    from trivox.annotation.work.report import counted
+    from trivox.annotation.leads.results import yields
 
     ws = open_workspace(workspace)
-    given = counted(ws, _find(ws, name))
-    found = preview_of(given.comparisons, given.judgements)
+    found = yields(ws, _find(ws, name).id)
     names = ("method", "min_margin", "min_confidence", "kept", "tasks")
     rows = [
         (one.method.value, one.min_margin, round(one.min_confidence, 3), one.kept, one.tasks)
         for one in found
     ]
     print_rows("yields", names, rows, "nothing to aggregate yet", json)
+
+
+@app.command()
+def commit(
+    name: CampaignArgument,
+    method: Annotated[
+        str, typer.Option(help="majority, weighted or dawid-skene; see `trivox campaign preview`.")
+    ] = "majority",
+    min_margin: Annotated[float, typer.Option(help="Least mean strength, 0 to 3.")] = 0.5,
+    min_confidence: Annotated[float, typer.Option(help="Least confidence, 0 to 1.")] = 0.5,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Store the preferences of a campaign at these thresholds, for training; look at the preview first.
+
+    The same judgements and thresholds again are the same set.
+    """
+    from trivox.annotation.leads import results
+    from trivox.annotation.people.audit import THE_SYSTEM
+
+    ws = open_workspace(workspace)
+    wanted = results.Wanted(results.method_named(method), min_margin, min_confidence)
+    made = results.commit(ws, THE_SYSTEM, _find(ws, name).id, wanted)
+    told = {
+        "preference_set": made.id,
+        "method": made.method,
+        "preferences": len(made.preferences),
+        "dropped": made.dropped,
+    }
+    print_json(told) if json else print_figures(told)
+
+
+@app.command()
+def export(
+    name: CampaignArgument,
+    out: Annotated[Path, typer.Option("--out", help="File to write, .csv or .jsonl.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """Write a campaign's judgements to a file.
+
+    .jsonl has every judgement in full, with whether it counts; .csv those of comparisons that count, as
+    `trivox people import` takes them back.
+    """
+    from trivox.annotation.leads import results
+
+    ws = open_workspace(workspace)
+    count = results.write_judgements(ws, _find(ws, name).id, out)
+    told = {"file": str(out), "judgements": count}
+    print_json(told) if json else print_figures(told)
 
 
 @app.command()
