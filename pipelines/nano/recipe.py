@@ -31,8 +31,8 @@ class NanoRecipe(BaseModel):
     """Requests by voice; those in tts_voices are spoken in many manners."""
     train_replies: dict[str, int] = {"heart": 2400, "michael": 150, "emma": 150}
     """Answers of personas by voice."""
-    later_sentences: dict[str, int] = {"michael": 470, "emma": 470}
-    later_replies: dict[str, int] = {"michael": 400, "emma": 400}
+    later_sentences: dict[str, int] = {"michael": 100, "emma": 100}
+    later_replies: dict[str, int] = {"michael": 100, "emma": 100}
     """More of both, each voice drawn by itself: a corpus grows without changing what it has."""
     word_sequences: int = Field(900, ge=0)
     """Sequences of random words: nothing in one foretells the next."""
