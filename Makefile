@@ -11,7 +11,7 @@ STAMP := $(VENV)/.trivox-installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types docs clean
+.PHONY: help install demo learn test test-slow lint format types docs clean
 
 help: ## Show this list
 	@echo "usage: make TARGET [VENV=.venv] [PYTHON=python3.11] [TORCH_INDEX=URL]"
@@ -36,6 +36,9 @@ $(STAMP): pyproject.toml requirements/lock.txt requirements/offline-models.txt
 
 demo: install ## Close the loop once: rollouts, scores, preferences, DPO, evaluation, a published policy
 	@$(BIN)/trivox demo
+
+learn: install ## Train each branch of nano over three seeds and judge it; resumable, hours (docs/policy-updates.md)
+	@$(BIN)/python -m trivox.pipelines.updates.learning
 
 test: install ## Run the tests (at most 10 minutes)
 	@$(PYTEST) -q -m "not slow"

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,13 +17,17 @@ def load_toml(path: Path, model: type[Model]) -> Model:
 
     Raises ConfigError with one line that names the file and the first wrong key.
     """
+    return validated(read_toml(path), model, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as it is; raises ConfigError that names it."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return validated(raw, model, str(path))
 
 
 def validated(raw: object, model: type[Model], where: str) -> Model:

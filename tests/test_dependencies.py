@@ -32,6 +32,7 @@ UNDECLARED = {
     "adbc_driver_sqlite": "of the extra dev: a peer of the bench store-ingest",
     "duckdb": "of the extra dev: a peer of the bench store-query",
     "selenium": "of the extra dev: the bench of the annotators' page drives a browser",
+    "mlflow": "of the extra mlflow",
     "sounddevice": "of the extra microphone",
     "pydantic_core": "one version of pydantic needs exactly one of it",
 }

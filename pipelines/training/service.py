@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,11 @@ from trivox.pipelines.training.recipe import TrainingRecipe
 from trivox.platform.errors import ConfigError, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.progress import bar
-from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion
+from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion, Split
 from trivox.platform.registry import register, resolve
 from trivox.platform.store import Workspace
 from trivox.platform.store.files import write_atomically
+from trivox.platform.store.metrics import Metrics
 from trivox.policy.backbone import Backbone, locate
 from trivox.policy.trainers.common import TrainedAdapter
 from trivox.policy.trainers.sft import train_sft
@@ -52,7 +54,8 @@ class Run:
 
 def train_policy(ws: Workspace, recipe: TrainingRecipe, name: str) -> dict[str, Any]:
     """Train and register a candidate; returns its account, as in training.json. The same recipe again is the same
-    version: a finished one is returned, one that was stopped is gone on with.
+    version: a finished one is returned, one that was stopped is gone on with. The figures of each step are in the
+    workspace's metrics under the id of the version.
 
     Raises NotFound for a parent or a set, UsageError for a name that is another's, ConfigError and WorkError as
     `gather` and `train_sft` do.
@@ -70,6 +73,22 @@ def train_policy(ws: Workspace, recipe: TrainingRecipe, name: str) -> dict[str, 
     return _account(_register(ws, run, data, trained, folder, about), folder)
 
 
+def planned(ws: Workspace, recipe: TrainingRecipe, name: str) -> dict[str, Any]:
+    """What `train_policy` would do, without loading a model; raises what it would raise before that."""
+    run = _look_up(ws, recipe, name)
+    known = ws.records.find(PolicyVersion, id=run.id)
+    prompts = {one.reference: len(one.prompts(Split.TRAIN)) for one, _ in find_sets(ws, recipe)}
+    return {
+        "id": run.id,
+        "policy": name,
+        "algorithm": "sft",
+        "parent": run.parent.name,
+        "prompts": prompts,
+        "status": known[0].status.value if known else "new",
+        "settings": recipe.train.model_dump(mode="json"),
+    }
+
+
 def _train(ws: Workspace, run: Run, folder: Path) -> tuple[TrainingData, TrainedAdapter]:
     place = locate(run.backbone.artefact, ws.root)
     backbone = Backbone.load(place)
@@ -83,8 +102,11 @@ def _train(ws: Workspace, run: Run, folder: Path) -> tuple[TrainingData, Trained
         def on_step(done: int, total: int) -> None:
             shown.update(task, completed=done, total=total)
 
+        def on_figures(done: int, total: int, figures: Mapping[str, float]) -> None:
+            Metrics.of(ws).write(run.id, {done - 1: dict(figures)})
+
         return data, train_sft(
-            place, data.rows, settings, folder, seed, start, on_step, data.weights
+            place, data.rows, settings, folder, seed, start, on_step, data.weights, on_figures
         )
 
 

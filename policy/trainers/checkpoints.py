@@ -11,6 +11,8 @@ from trivox.platform.errors import ConfigError
 
 RUN_FILE = "run.json"
 _STATE = "trainer_state.json"
+KEPT_CHECKPOINTS = 2
+"""The one before the newest too: the newest may have been broken off."""
 
 
 def claim(folder: Path, fingerprint: str) -> None:

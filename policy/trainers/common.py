@@ -1,7 +1,8 @@
 """What all trainers share: LoRA on the language model alone, results, checks, and the seams to transformers."""
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, TrainerCallback
 
 from trivox.platform.errors import WorkError
+from trivox.policy.backbone import Backbone
 from trivox.policy.modeling import TrivoxForCausalLM
 
 # TRL asks a hub about its version at every start unless told not to.
@@ -66,6 +68,27 @@ def started(lm: PreTrainedModel, adapter: Path | None) -> Any:
     return PeftModel.from_pretrained(lm, adapter, is_trainable=True)
 
 
+def stored_weights(backbone: Backbone) -> PreTrainedModel:
+    """The language model of a backbone in float32, with the weights as they were stored."""
+    lm = backbone.lm
+    if lm.dtype != torch.float32:
+        torch.nn.Module.float(lm)
+        stored = type(lm).from_pretrained(backbone.folder, dtype=torch.float32)
+        lm.load_state_dict(stored.state_dict())
+    return lm
+
+
+def save_backbone(model: torch.nn.Module, backbone: Backbone, folder: Path) -> None:
+    """A folder that `Backbone.load` takes: new weights, all else as it was."""
+    ignored = shutil.ignore_patterns("model*.safetensors*", "README.md", ".*")
+    for source in sorted(backbone.folder.iterdir()):
+        if source.is_dir():
+            shutil.copytree(source, folder / source.name, dirs_exist_ok=True)
+        elif source.name not in ignored(str(backbone.folder), [source.name]):
+            shutil.copyfile(source, folder / source.name)
+    model.save_pretrained(folder)  # type: ignore[operator]  # of transformers
+
+
 def check_finite(trainer: str, loss: float, model: torch.nn.Module) -> None:
     """Raises WorkError for a loss or a trained weight that is not finite."""
     if not torch.isfinite(torch.tensor(loss)):
@@ -81,6 +104,23 @@ def step_callback(on_step: Callable[[int, int], None]) -> TrainerCallback:
     class Report(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             on_step(state.global_step, state.max_steps)
+
+    return Report()
+
+
+OnFigures = Callable[[int, int, Mapping[str, float]], None]
+"""Called with the steps done, their total, and the figures of the last one."""
+
+
+def figures_callback(on_figures: OnFigures) -> TrainerCallback:
+    """Calls on_figures with what a trainer of transformers logs of each step."""
+
+    class Report(TrainerCallback):
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+        ) -> None:
+            if logs and "loss" in logs:
+                on_figures(state.global_step, state.max_steps, numbers(logs))
 
     return Report()
 

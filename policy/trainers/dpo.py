@@ -8,27 +8,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
+from peft import get_peft_model
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PrinterCallback, set_seed
 
 from trivox.platform.errors import ConfigError
-from trivox.platform.hashing import sha256_file
+from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS, claim, latest, sweep
 from trivox.policy.trainers.common import (
-    TrainedAdapter as TrainedAdapter,
-)
-from trivox.policy.trainers.common import (
+    OnFigures,
     check_finite,
+    figures_callback,
     lora_config,
     numbers,
     quiet_arguments,
     started,
     step_callback,
 )
+from trivox.policy.trainers.common import (
+    TrainedAdapter as TrainedAdapter,
+)
 from trivox.policy.trainers.dpo_loss import PreferenceLoss
 from trivox.policy.trainers.dpo_trainer import PairCollator, trainer_class
-from trivox.policy.trainers.reference import reference_key, stored_reference
+from trivox.policy.trainers.reference import moving_reference, reference_key, stored_reference
 
 
 class DPOSettings(BaseModel):
@@ -58,6 +62,14 @@ class DPOSettings(BaseModel):
     """The update is scaled by alpha / rank."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
+    reference_every: int = Field(0, ge=0)
+    """Steps after which the reference moves to the policy as it is then (trust region DPO, Gorbatovski et al.
+    2024, hard updates); 0: it stays what the policy started as. Over rounds it moves by itself: it is each round's
+    parent."""
+    checkpoint_every: int = Field(100, ge=1)
+    """Steps between checkpoints, from which a run that was stopped goes on."""
+    recompute: bool = False
+    """Whether activations are computed again in the backward pass: less memory, a third more time."""
 
 
 @dataclass(frozen=True)
@@ -86,43 +98,59 @@ def train_dpo(
     carried_ids: Sequence[int] = (),
     on_step: Callable[[int, int], None] = lambda done, total: None,
     reference_cache: Path | None = None,
+    on_figures: OnFigures | None = None,
 ) -> TrainedAdapter:
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
     adapter off, or a frozen copy of the adapter `start`, which is then trained further. No loss covers
     carried_ids, which completions hold without the policy having chosen them. reference_cache: a folder in which
-    the reference's log-probabilities are kept, by the hash of its weights and of the pairs.
+    the reference's log-probabilities are kept, by the hash of its weights and of the pairs. A folder with
+    checkpoints of the same run is gone on with, to the same weights as without the stop.
 
-    Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine.
-    Raises ConfigError for no pairs, for a pair of identical completions or for a start of another backbone,
-    NotFound for a start that is not there, WorkError for a loss or a weight that is not finite.
+    Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine. Raises
+    ConfigError for no pairs, for a pair of identical completions, for a start of another backbone, for checkpoints
+    of another run and for a cache of a reference that moves; NotFound for a start that is not there, WorkError for
+    a loss or a weight that is not finite.
     """
     _check(pairs)
     if start is not None:
         check_adapter(start, backbone_hash(backbone_folder))
+    if reference_cache is not None and settings.reference_every:
+        raise ConfigError(
+            f"DPO: the reference moves every {settings.reference_every} steps, so its log-probabilities cannot be "
+            "stored: leave the cache out, or set reference_every to 0"
+        )
+    key = reference_key(
+        backbone_hash(backbone_folder),
+        None if start is None else sha256_file(start / ADAPTER_WEIGHTS),
+        pairs,
+        carried_ids,
+    )
+    claim(folder, _fingerprint(key, pairs, settings, seed))
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
     with without_renaming_notices():
         trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
+        if on_figures is not None:
+            trainer.add_callback(figures_callback(on_figures))
         if reference_cache is not None:
-            key = reference_key(
-                backbone_hash(backbone_folder),
-                None if start is None else sha256_file(start / ADAPTER_WEIGHTS),
-                pairs,
-                carried_ids,
-            )
-            trainer.data_collator = replace(
-                trainer.data_collator,
-                reference=stored_reference(
-                    trainer, reference_cache, key, len(pairs), settings.batch_size
-                ),
-            )
-        result = trainer.train()
+            known = stored_reference(trainer, reference_cache, key, len(pairs), settings.batch_size)
+            trainer.data_collator = replace(trainer.data_collator, reference=known)
+        result = trainer.train(resume_from_checkpoint=latest(folder))
     check_finite("DPO", result.training_loss, trainer.model)
     trainer.model.save_pretrained(folder, selected_adapters=["default"])
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
+    sweep(folder)
     metrics = [numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
     weights = sha256_file(folder / ADAPTER_WEIGHTS)
     return TrainedAdapter(folder, weights, trainer.state.global_step, metrics)
+
+
+def _fingerprint(
+    reference: str, pairs: Sequence[TokenPair], settings: DPOSettings, seed: int
+) -> str:
+    """What a run's result depends on, as a hash."""
+    known = settings.model_dump(mode="json", exclude={"checkpoint_every"})
+    return content_hash([reference, [[p.margin, p.weight] for p in pairs], known, seed])
 
 
 def _check(pairs: Sequence[TokenPair]) -> None:
@@ -163,21 +191,27 @@ def _trainer(
         warmup_steps=int(settings.warmup_share * steps),
         max_length=None,
         remove_unused_columns=False,
-        save_strategy="no",
-        activation_checkpointing=False,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every,
+        save_total_limit=KEPT_CHECKPOINTS,
+        activation_checkpointing=settings.recompute,
     )
     weighed = [pair if settings.confidence_weights else replace(pair, weight=1.0) for pair in pairs]
+    config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha)
+    model = started(backbone.lm, start)
+    if settings.reference_every and start is None:
+        model = get_peft_model(backbone.lm, config)  # then trl keeps a copy, which can move
     trainer = trainer_class()(
-        model=started(backbone.lm, start),
+        model=model,
         args=arguments,
         data_collator=PairCollator(weighed, backbone.tokens.pad, tuple(carried_ids)),
         train_dataset=Dataset.from_dict({"pair": list(range(len(pairs)))}),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
-        peft_config=None
-        if start
-        else lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha),
+        peft_config=None if start or settings.reference_every else config,
         callbacks=[step_callback(on_step)],
     )
+    if settings.reference_every:
+        trainer.add_callback(moving_reference(trainer.model, settings.reference_every))
     trainer.dpo = settings
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer

@@ -1,4 +1,5 @@
-"""Log-probabilities of pairs by the reference, computed once and kept by what they depend on."""
+"""The reference of preference training: its log-probabilities, computed once and kept by what they depend on, and
+its copy that moves."""
 
 import os
 from collections.abc import Sequence
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import TrainerCallback
 
 from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import content_hash
@@ -55,6 +58,18 @@ def stored_reference(trainer: Any, cache: Path, key: str, pairs: int, batch: int
             f"{file}: holds {len(chosen)} pairs of {pairs}: delete it, it is made again"
         )
     return chosen, rejected
+
+
+def moving_reference(model: Any, every: int) -> TrainerCallback:
+    """Every `every` steps the adapter "ref" of a peft model becomes what the adapter "default" is."""
+
+    class Move(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % every == 0:
+                known = get_peft_model_state_dict(model, adapter_name="default")
+                set_peft_model_state_dict(model, known, adapter_name="ref")
+
+    return Move()
 
 
 def _computed(trainer: Any, pairs: int, batch: int) -> Reference:

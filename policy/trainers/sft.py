@@ -5,7 +5,6 @@ its data set is of row numbers and the collator gives the rows themselves, whose
 What is ours: batches by tokens instead of by rows, each of one branch, and figures of the loss for each branch.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +22,14 @@ from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_ad
 from trivox.policy.rows import Row
 from trivox.policy.trainers.batches import BatchPlan, branch_of, plan_batches
 from trivox.policy.trainers.checkpoints import claim, latest, sweep
-from trivox.policy.trainers.common import TrainedAdapter, check_finite, numbers
+from trivox.policy.trainers.common import (
+    OnFigures,
+    TrainedAdapter,
+    check_finite,
+    figures_callback,
+    numbers,
+    save_backbone,
+)
 from trivox.policy.trainers.sft_trainer import Job, make_trainer
 
 
@@ -71,6 +77,7 @@ def train_sft(
     start: Path | None = None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
     weights: Sequence[float] | None = None,
+    on_figures: OnFigures | None = None,
 ) -> TrainedAdapter:
     """Train on the rows; folder gets a LoRA adapter (with the audio adapter in it), or with lora_rank 0 a whole
     backbone. weights: how often each row is seen in an epoch, 1 if not given.
@@ -97,6 +104,8 @@ def train_sft(
     with without_renaming_notices():
         job = Job(backbone, rows, plan, settings, folder, seed, start, on_step)
         trainer = make_trainer(job)
+        if on_figures is not None:
+            trainer.add_callback(figures_callback(on_figures))
         result = trainer.train(resume_from_checkpoint=latest(folder))
     check_finite("SFT", result.training_loss, trainer.model)
     weights_hash = _save(trainer.model, backbone, settings, folder)
@@ -211,19 +220,8 @@ def _kept(entry: dict[str, Any]) -> dict[str, float]:
 def _save(model: torch.nn.Module, backbone: Backbone, settings: SFTSettings, folder: Path) -> str:
     """Write what was trained; returns its hash."""
     if settings.lora_rank == 0:
-        _save_backbone(model, backbone, folder)
+        save_backbone(model, backbone, folder)
         return backbone_hash(folder)
     model.save_pretrained(folder, selected_adapters=["default"])  # type: ignore[operator]  # torch types attributes as modules
     (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone.folder) + "\n")
     return sha256_file(folder / ADAPTER_WEIGHTS)
-
-
-def _save_backbone(model: torch.nn.Module, backbone: Backbone, folder: Path) -> None:
-    """A folder that `Backbone.load` takes: new weights, all else as it was."""
-    ignored = shutil.ignore_patterns("model*.safetensors*", "README.md", ".*")
-    for source in sorted(backbone.folder.iterdir()):
-        if source.is_dir():
-            shutil.copytree(source, folder / source.name, dirs_exist_ok=True)
-        elif source.name not in ignored(str(backbone.folder), [source.name]):
-            shutil.copyfile(source, folder / source.name)
-    model.save_pretrained(folder)  # type: ignore[operator]  # of transformers

@@ -18,6 +18,7 @@ from trivox.policy.backbone import Backbone
 from trivox.policy.modeling import TrivoxForCausalLM
 from trivox.policy.rows import IGNORED, Row, collate
 from trivox.policy.trainers.batches import BatchPlan, branch_marks
+from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS
 from trivox.policy.trainers.common import (
     ADAPTER,
     TOKEN_MODULES,
@@ -25,13 +26,11 @@ from trivox.policy.trainers.common import (
     quiet_arguments,
     started,
     step_callback,
+    stored_weights,
 )
 
 if TYPE_CHECKING:
     from trivox.policy.trainers.sft import SFTSettings
-
-KEPT_CHECKPOINTS = 2
-"""The one before the newest too: the newest may have been broken off."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,7 @@ def _widen(model: torch.nn.Module) -> None:
 def _unfrozen(job: Job) -> PreTrainedModel:
     """All weights but those of the encoder, and of the audio adapter if it is not to be trained; as they were
     stored, for a whole backbone is written again."""
-    lm = job.backbone.lm
-    if lm.dtype != torch.float32:
-        torch.nn.Module.float(lm)
-        stored = type(lm).from_pretrained(job.backbone.folder, dtype=torch.float32)
-        lm.load_state_dict(stored.state_dict())
+    lm = stored_weights(job.backbone)
     lm.requires_grad_(True)
     if isinstance(lm, TrivoxForCausalLM) and lm.hears:
         lm.model.encoder.requires_grad_(False)

@@ -1,6 +1,6 @@
 """Whether the trainer finds the log-probabilities that the rollout engine reported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ class Bounds:
 
 
 IN_PROCESS = Bounds()
+OTHER_ENGINE = Bounds(exact=None)
+SLACK = 4.0
+"""How many times the largest difference of its first step an engine may be apart later."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Agreement:
     mean: float
     weights: Tensor
     masked: float
+
+
+def calibrated(bounds: Bounds, worst: float) -> Bounds:
+    """Bounds of an engine whose rounding is its own, from its first step: worst is the largest difference there in
+    nats. What was calibrated before stays; floor and cap go on correcting the rest."""
+    return bounds if bounds.exact is not None else replace(bounds, exact=max(SLACK * worst, 1e-3))
 
 
 def compare(batch: Batch, recomputed: Tensor, bounds: Bounds) -> Agreement:

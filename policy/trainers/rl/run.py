@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from transformers import set_seed
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
-from trivox.policy.engine import InProcessEngine
+from trivox.policy.engine import InProcessEngine, RolloutEngine
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 from trivox.policy.rows import Row, collate
 from trivox.policy.trainers.checkpoints import claim, latest, save_state, sweep
 from trivox.policy.trainers.common import TrainedAdapter, check_finite, lora_config, started
-from trivox.policy.trainers.rl.agreement import IN_PROCESS
+from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, calibrated
 from trivox.policy.trainers.rl.algorithms import GRPO, PPO, Algorithm
 from trivox.policy.trainers.rl.critic import ValueHead
 from trivox.policy.trainers.rl.episodes import Episode
@@ -31,7 +31,7 @@ from trivox.policy.trainers.rl.logprobs import said
 from trivox.policy.trainers.rl.minibatches import Minibatch, minibatches
 from trivox.policy.trainers.rl.settings import GRPOSettings, PolicyGradientSettings, PPOSettings
 from trivox.policy.trainers.rl.sources import EpisodeSource
-from trivox.policy.trainers.rl.watchers import Bound, Guard, TextWatcher, Watcher
+from trivox.policy.trainers.rl.watchers import Bound, Guard, Probe, Stateful, TextWatcher, Watcher
 
 OnStep = Callable[[int, int, Figures], None]
 
@@ -41,7 +41,9 @@ class Job:
     """What a run is given. name: of the data and reward, which tells checkpoints of one run from another's.
 
     start: an adapter that is trained further; rehearsal: supervised rows of all branches; watchers see the
-    episodes of every step, bounds stop the run.
+    episodes of every step, probes ask the policy themselves, bounds stop the run. stateful: what else checkpoints
+    keep. loaded: the backbone of the folder where it is in memory already; the run puts its adapter on it. engine:
+    makes one that samples from the model as it is now, None for our own in this process.
     """
 
     backbone: Path
@@ -52,8 +54,12 @@ class Job:
     start: Path | None = None
     rehearsal: Sequence[Row] = ()
     watchers: Sequence[Watcher] = ()
+    probes: Sequence[Probe] = ()
     bounds: Sequence[Bound] = ()
+    stateful: Sequence[Stateful] = ()
     slots: int = 32
+    loaded: Backbone | None = None
+    engine: Callable[[Any], RolloutEngine] | None = None
     on_step: OnStep = field(default=lambda done, total, figures: None)
 
 
@@ -70,8 +76,13 @@ def train_grpo(job: Job, settings: GRPOSettings) -> TrainedAdapter:
     episodes all failed, and for a loss or weight that is not finite.
     """
     _check(job, settings)
+    return Run(job, settings, grpo(settings)).train()
+
+
+def grpo(settings: GRPOSettings) -> Callable[[int], Algorithm]:
+    """Makes the algorithm for a model of a width."""
     controller = KLController(settings.kl_coefficient)
-    return _Run(job, settings, lambda width: GRPO(settings, controller)).train()
+    return lambda width: GRPO(settings, controller)
 
 
 def train_ppo(job: Job, settings: PPOSettings) -> TrainedAdapter:
@@ -79,7 +90,7 @@ def train_ppo(job: Job, settings: PPOSettings) -> TrainedAdapter:
     value_loss, explained_variance and kl_coefficient."""
     _check(job, settings)
     controller = KLController(settings.kl_coefficient, settings.kl_target)
-    return _Run(job, settings, lambda width: PPO(settings, controller, ValueHead(width))).train()
+    return Run(job, settings, lambda width: PPO(settings, controller, ValueHead(width))).train()
 
 
 def _check(job: Job, settings: PolicyGradientSettings) -> None:
@@ -95,7 +106,7 @@ def _check(job: Job, settings: PolicyGradientSettings) -> None:
         )
 
 
-class _Run:
+class Run:
     """The state of a run between its steps."""
 
     def __init__(
@@ -106,14 +117,19 @@ class _Run:
     ) -> None:
         self.job, self.settings = job, settings
         set_seed(job.seed)
-        backbone = Backbone.load(job.backbone)
+        backbone = job.loaded or Backbone.load(job.backbone)
         self.pad, self.eos = backbone.tokens.pad, backbone.tokens.eos
         self.model = self._model(backbone)
         self.algorithm = algorithm(int(backbone.lm.config.get_text_config().hidden_size))
         self.optimiser = self._optimiser()
+        exact = job.engine is None and backbone.lm.dtype == torch.float32
+        self.agreement = IN_PROCESS if exact else OTHER_ENGINE
+        if settings.recompute:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.guard = Guard(job.bounds)
         self.watchers: list[Watcher] = [TextWatcher(), *job.watchers]
         self.metrics: list[Figures] = []
+        self._stateful: list[Stateful] = [*job.probes, *job.stateful]
 
     def _model(self, backbone: Backbone) -> Any:
         with without_renaming_notices():
@@ -140,14 +156,15 @@ class _Run:
         first = self._resume()
         self.model.eval()  # dropout is off, so that rollout and update see one policy
         for step in range(first, total):
-            self.metrics.append({"step": float(step)} | self._step(step))
+            self.metrics.append({"step": float(step)} | self.step(step))
             self.job.on_step(step + 1, total, self.metrics[-1])
             self.guard.check(step, self.metrics[-1])
             if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < total:
                 self._save_checkpoint(step + 1)
         return self._finished()
 
-    def _step(self, step: int) -> Figures:
+    def step(self, step: int) -> Figures:
+        """One step: episodes, watchers, update; its figures."""
         began = time.perf_counter()
         made = self.job.source.episodes(self._engine(), step)
         rolled = time.perf_counter()
@@ -155,12 +172,17 @@ class _Run:
         figures = rewards_of(made, episodes)
         for watcher in self.watchers:
             figures |= watcher.watch(step, made)
+        for probe in self.job.probes:
+            figures |= probe.probe(step, self._engine(), figures)
+        watched = time.perf_counter()
         if episodes:
             figures |= self._update(episodes, step)
-        figures |= {"rollout_s": rolled - began, "update_s": time.perf_counter() - rolled}
-        return figures
+        figures |= {"rollout_s": rolled - began, "watch_s": watched - rolled}
+        return figures | {"update_s": time.perf_counter() - watched}
 
-    def _engine(self) -> InProcessEngine:
+    def _engine(self) -> RolloutEngine:
+        if self.job.engine is not None:
+            return self.job.engine(self.model)
         return InProcessEngine(self.model, self.eos, self.pad, self.job.slots)
 
     def _usable(self, made: Sequence[Episode], step: int) -> list[Episode]:
@@ -183,11 +205,12 @@ class _Run:
                 episodes,
                 self.settings.minibatch_turns,
                 self.pad,
-                IN_PROCESS,
+                self.agreement,
                 rng,
             ),
             episodes,
         )
+        self.agreement = calibrated(self.agreement, max(p.agreement.worst for p in parts))
         figures = known_before(parts) | self.algorithm.figures(parts)
         figures["kl_coefficient"] = self.algorithm.controller.coefficient
         actions = sum(int(part.batch.chosen.sum()) for part in parts)
@@ -200,7 +223,10 @@ class _Run:
         return figures | means(seen)
 
     def _policy_update(self, part: Minibatch, step: int) -> Figures:
+        # Activations are only computed again in training mode, which without dropout changes nothing else.
+        self.model.train(self.settings.recompute)
         now = said(self.model, part.batch)
+        self.model.eval()
         loss, figures = self.algorithm.loss(part, now, step)
         entropy = entropy_of(now, part)
         return figures | {
@@ -243,7 +269,7 @@ class _Run:
         return content_hash(
             [
                 backbone_hash(job.backbone),
-                self.settings.model_dump(mode="json", exclude={"checkpoint_every"}),
+                self.settings.model_dump(mode="json", exclude={"checkpoint_every", "recompute"}),
                 type(self.settings).__name__,
                 job.seed,
                 job.name,
@@ -267,6 +293,8 @@ class _Run:
                 "metrics": self.metrics,
                 "kl_coefficient": self.algorithm.controller.coefficient,
                 "guard": self.guard.state(),
+                "agreement": self.agreement.exact,
+                "kept": [one.state() for one in self._stateful],
             },
         )
 
@@ -283,7 +311,10 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.metrics = known["metrics"]
         self.algorithm.controller.coefficient = known["kl_coefficient"]
+        self.agreement = replace(self.agreement, exact=known["agreement"])
         self.guard.restore(known["guard"])
+        for one, kept in zip(self._stateful, known["kept"], strict=True):
+            one.restore(kept)
         return int(known["step"])
 
     def _finished(self) -> TrainedAdapter:

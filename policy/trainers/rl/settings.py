@@ -53,6 +53,8 @@ class PolicyGradientSettings(BaseModel):
     """The update is scaled by alpha / rank."""
     checkpoint_every: int = Field(10, ge=1)
     """Steps between checkpoints, from which a run that was stopped goes on."""
+    recompute: bool = False
+    """Whether activations are computed again in the backward pass: less memory, a third more time."""
 
 
 class GRPOSettings(PolicyGradientSettings):

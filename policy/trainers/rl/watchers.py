@@ -2,15 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from trivox.platform.errors import WorkError
 from trivox.platform.records import FinishReason
+from trivox.policy.engine import RolloutEngine
 from trivox.policy.trainers.rl.episodes import Episode
 
 
+@dataclass(frozen=True)
+class Stop:
+    """Why a run was stopped: the figure, its value at the step (from 0) and where it should have stayed; None:
+    open on that side."""
+
+    figure: str
+    step: int
+    value: float
+    low: float | None
+    high: float | None
+    patience: int
+
+
 class WatcherStop(WorkError):
-    """A watcher stopped the run: which, its figure, and its bound."""
+    """A watcher stopped the run; `stop` is the reason in parts, for the record."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        self.stop = stop
+
+    def __str__(self) -> str:
+        stop = self.stop
+        limits = (("at least", stop.low), ("at most", stop.high))
+        shown = " and ".join(f"{word} {limit:.4g}" for word, limit in limits if limit is not None)
+        return (
+            f"watcher {stop.figure}: {stop.value:.4g} at step {stop.step}, {stop.patience} steps outside {shown}: "
+            "the policy exploits the reward or falls apart: look at its samples, then lower the learning rate or "
+            "raise the KL coefficient"
+        )
 
 
 class Watcher(Protocol):
@@ -18,6 +46,24 @@ class Watcher(Protocol):
 
     def watch(self, step: int, episodes: Sequence[Episode]) -> Mapping[str, float]:
         """Figures by name; a figure that cannot be had is left out."""
+        ...
+
+
+class Stateful(Protocol):
+    """Something whose state a checkpoint keeps, as JSON has it."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Probe(Stateful, Protocol):
+    """Asks the policy something of its own, held-out prompts say; figures: those of the step so far."""
+
+    def probe(
+        self, step: int, engine: RolloutEngine, figures: Mapping[str, float]
+    ) -> Mapping[str, float]:
+        """Figures by name, {} in a step in which it does not ask."""
         ...
 
 
@@ -54,7 +100,7 @@ class Guard:
             key = f"{number} {bound.figure}"
             self.outside[key] = self.outside.get(key, 0) + 1 if wrong else 0
             if self.outside[key] >= bound.patience:
-                raise WatcherStop(_reason(step, bound, value, low, high))
+                raise WatcherStop(Stop(bound.figure, step, value, low, high, bound.patience))
 
     def _limits(self, bound: Bound, value: float) -> tuple[float | None, float | None]:
         if not bound.relative:
@@ -97,16 +143,3 @@ def repetition(tokens: Sequence[int], n: int = 4) -> float:
     """Share of the n-grams of a sequence that stood in it before, 0 to 1; 0 for fewer than n tokens."""
     grams = [tuple(tokens[at : at + n]) for at in range(len(tokens) - n + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
-def _reason(step: int, bound: Bound, value: float, low: float | None, high: float | None) -> str:
-    shown = " and ".join(
-        f"{word} {limit:.4g}"
-        for word, limit in (("at least", low), ("at most", high))
-        if limit is not None
-    )
-    return (
-        f"watcher {bound.figure}: {value:.4g} at step {step}, {bound.patience} steps outside {shown}: the policy "
-        "exploits the reward or falls apart: look at its samples, then lower the learning rate or raise the KL "
-        "coefficient"
-    )

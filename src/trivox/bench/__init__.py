@@ -31,6 +31,11 @@ BENCHES = {
             "trivox.bench.asr_rtfx",
         ),
         Bench(
+            "round-step",
+            "B5: samples a second of GRPO and DPO, rollouts included, and peak memory; against TRL's own loops",
+            "trivox.bench.round_step",
+        ),
+        Bench(
             "judge-pairs",
             "B8: pairs judged a second, rubric computed once; against no reuse and 64 tokens of reasoning",
             "trivox.bench.judge_pairs",

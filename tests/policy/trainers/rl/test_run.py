@@ -17,7 +17,7 @@ from trivox.policy.engine import InProcessEngine
 from trivox.policy.resident import ResidentPolicy
 from trivox.policy.rows import Row
 from trivox.policy.trainers.common import lora_config
-from trivox.policy.trainers.rl.agreement import Bounds, compare
+from trivox.policy.trainers.rl.agreement import OTHER_ENGINE, Bounds, calibrated, compare
 from trivox.policy.trainers.rl.algorithms import GRPO
 from trivox.policy.trainers.rl.episodes import Episode, PolicyTurn, batch_of
 from trivox.policy.trainers.rl.kl import KLController
@@ -150,6 +150,69 @@ def test_other_weights_tokens_or_masks_are_found(mutant: str, backbone: Path) ->
         recomputed = said(lm, batch).logprobs
     with pytest.raises(WorkError, match=r"the rollout reported .* than the policy"):
         compare(batch, recomputed, Bounds(exact=1e-3))
+
+
+def test_another_engine_is_held_to_its_own_rounding() -> None:
+    """The first step is .05 nats off at most: later four times that is allowed, and it is not calibrated again; in
+    this process nothing is."""
+    first = calibrated(OTHER_ENGINE, 0.05)
+    assert first.exact == pytest.approx(0.2) and calibrated(first, 3.0) == first
+    assert calibrated(Bounds(exact=1e-3), 3.0).exact == 1e-3
+    assert calibrated(OTHER_ENGINE, 0.0).exact == 1e-3
+
+
+def test_another_engine_may_draw(backbone: Path, tmp_path: Path) -> None:
+    """One that is handed the model as it is at each step; what it calibrated is kept by checkpoints."""
+    made = list[Any]()
+
+    def engine(model: Any) -> InProcessEngine:
+        made.append(model)
+        tokens = TokenMap.load(backbone)
+        return InProcessEngine(model, tokens.eos, tokens.pad, 4)
+
+    job = job_of(backbone, tmp_path, length_control, GRPO_SMALL, engine=engine)
+    assert train_grpo(job, GRPO_SMALL).steps == 4 and len(made) == 4
+
+
+def test_recomputed_activations_change_nothing(backbone: Path, tmp_path: Path) -> None:
+    kept = train_grpo(job_of(backbone, tmp_path / "a", length_control, GRPO_SMALL), GRPO_SMALL)
+    less = GRPO_SMALL.model_copy(update={"recompute": True})
+    again = train_grpo(job_of(backbone, tmp_path / "b", length_control, less), less)
+    assert again.weights_hash == kept.weights_hash
+
+
+class Counting:
+    """A probe that counts how often it was asked (a FAKE)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def probe(self, step: int, engine: Any, figures: Any) -> dict[str, float]:
+        assert engine.generate([]) == [] and "reward" in figures
+        self.count += 1
+        return {"asked": float(self.count)}
+
+    def state(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def restore(self, state: Any) -> None:
+        self.count = state["count"]
+
+
+def test_what_probes_know_survives_a_stop(backbone: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    given: dict[str, Any] = {"bounds": [Bound("asked", high=4.0, patience=1)]}
+    job = job_of(
+        backbone, tmp_path, length_control, GRPO_SMALL, probes=[Counting()], on_step=stop, **given
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train_grpo(job, GRPO_SMALL)
+    again = job_of(backbone, tmp_path, length_control, GRPO_SMALL, probes=[Counting()], **given)
+    made = train_grpo(again, GRPO_SMALL)
+    assert [one["asked"] for one in made.metrics] == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_truncated_importance_weights_by_hand(turn: PolicyTurn, tokens: TokenMap) -> None:

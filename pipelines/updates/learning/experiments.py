@@ -1,0 +1,232 @@
+"""The three learning runs: what is trained, on which reward, and by whom it is judged."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trivox.pipelines.imports import builtin_prompts
+from trivox.pipelines.updates.asking import Asker
+from trivox.pipelines.updates.evaluating import compare, evaluate
+from trivox.pipelines.updates.learning.data import scored_preferences, spoken_set
+from trivox.pipelines.updates.recipe import UpdateRecipe
+from trivox.pipelines.updates.service import update
+from trivox.pipelines.updates.suites import HEARD, Suites
+from trivox.pipelines.workspaces import init_workspace
+from trivox.platform.errors import NotFound, WorkError
+from trivox.platform.records import Branch, PreferenceSet, Prompt, Sampling, Split
+from trivox.platform.registry import resolve
+from trivox.platform.store import Workspace
+from trivox.policy.backbone import Backbone, locate
+from trivox.policy.resident import SLOTS
+from trivox.policy.speaker import Speaker
+from trivox.reward_models.cache import ScoreFile
+from trivox.reward_models.composition import Composition
+
+LIMIT_S = 900.0
+"""Of training alone, scoring that is cached apart."""
+HARD = (0.10, 0.40)
+"""WER at the start, on speech that is hard."""
+NOISES_DB = (15.0, 10.0, 5.0, 0.0, -5.0)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the runs are; TINY only shows that they run."""
+
+    train: int
+    held_out: int
+    steps: int
+    samples: int
+    users: int
+    candidates: int
+    parent: str = "nano"
+
+
+FULL = Scale(train=256, held_out=128, steps=60, samples=8, users=64, candidates=4)
+TINY = Scale(train=8, held_out=4, steps=2, samples=2, users=2, candidates=2)
+
+
+def open_place(root: Path) -> Workspace:
+    """The workspace of the runs, made where there is none."""
+    try:
+        return Workspace.open(root)
+    except NotFound:
+        return init_workspace(root)
+
+
+def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
+    """GRPO on the packaged reward of asr, on noisy speech in voices of its own; judged by the true words of other
+    recordings, and by what two of three other recognisers heard. Clean speech must not get worse.
+
+    Raises WorkError where no noise makes the start as hard as it has to be.
+    """
+    name = _hard_set(ws, scale)
+    recipe = UpdateRecipe.model_validate(
+        {
+            "algorithm": "grpo",
+            "branch": "asr",
+            "parent": scale.parent,
+            "prompts": name,
+            "seed": seed,
+            "watch": {"prompts": min(16, scale.train // 2), "every": 10},
+            "grpo": {
+                "steps": scale.steps,
+                "prompts": 8,
+                "samples": scale.samples,
+                "max_tokens": 96,
+                "learning_rate": 2e-4,
+                "kl_coefficient": 0.02,
+                "scale": "none",
+                "normalisation": "dr_grpo",
+            },
+        }
+    )
+    hard = Suites.model_validate(
+        {
+            "asr": {
+                "prompts": name,
+                "count": scale.held_out,
+                "scorers": ["transcript-errors", "vote-transcript"],
+            }
+        }
+    )
+    clean = Suites.model_validate({"asr": {"prompts": _clean(ws, scale), "count": scale.held_out}})
+    return _learned(ws, recipe, f"learn-asr-{seed}", {"hard": hard, "clean": clean})
+
+
+def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
+    """DPO on best against worst of several takes by the packaged reward of tts (Whisper, DistillMOS, Resemblyzer);
+    judged by PocketSphinx and DNSMOS on other sentences."""
+    backbone = Backbone.load(locate(resolve(ws, scale.parent).artefact, ws.root))
+    asker = Asker(ws, Speaker(backbone, backbone.lm, SLOTS))
+    made = _preferences(ws, asker, seed, scale)
+    recipe = UpdateRecipe.model_validate(
+        {
+            "algorithm": "dpo",
+            "branch": "tts",
+            "parent": scale.parent,
+            "preferences": [made.id],
+            "seed": seed,
+            "dpo": {"epochs": 2, "batch_size": 8, "learning_rate": 5e-5, "sft_weight": 0.5},
+        }
+    )
+    prompts = builtin_prompts(ws, "learn-lines", train=0, test=4 * scale.held_out, seed=100)
+    suites = Suites.model_validate(
+        {
+            "tts": {"prompts": prompts.reference, "count": 4 * scale.held_out},
+            "tie": {"dnsmos": 0.05},
+        }
+    )
+    return _learned(ws, recipe, f"learn-tts-{seed}", {"held-out": suites})
+
+
+def realtime(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
+    """PPO over dialogues of three turns on the rubric's rules, by the words that the policy writes; judged by the
+    words that Whisper hears in its speech, with other users."""
+    recipe = UpdateRecipe.model_validate(
+        {
+            "algorithm": "ppo",
+            "branch": "realtime",
+            "parent": scale.parent,
+            "seed": seed,
+            "reward": {"weight": 0},
+            "watch": {"scorers": ["pocketsphinx-wer"], "prompts": 4, "every": 10},
+            "ppo": {
+                "steps": scale.steps,
+                "prompts": 4,
+                "samples": max(2, scale.samples // 2),
+                "max_tokens": 320,
+                "learning_rate": 1e-4,
+                "inner_epochs": 2,
+                "critic_warmup": min(4, scale.steps - 1),
+                "kl_target": 0.02,
+            },
+        }
+    )
+    suites = Suites.model_validate(
+        {"realtime": {"count": scale.users, "scorers": ["pocketsphinx-wer"], "heard": True}}
+    )
+    return _learned(ws, recipe, f"learn-realtime-{seed}", {"held-out": suites})
+
+
+EXPERIMENTS: dict[Branch, Callable[[Workspace, int, Scale], dict[str, Any]]] = {
+    Branch.ASR: asr,
+    Branch.TTS: tts,
+    Branch.REALTIME: realtime,
+}
+MAIN = {Branch.ASR: "transcript-errors", Branch.TTS: "win_rate", Branch.REALTIME: HEARD}
+
+
+def _learned(
+    ws: Workspace, recipe: UpdateRecipe, name: str, suites: dict[str, Suites]
+) -> dict[str, Any]:
+    """Train, then hold the candidate against its parent on every suite."""
+    began = time.perf_counter()
+    made = update(ws, recipe, name)
+    wall = time.perf_counter() - began
+    candidate, parent = resolve(ws, made["id"]), resolve(ws, made["parent"])
+    branch = recipe.branch
+    found = {
+        which: compare(ws, candidate, parent, branch, suite) for which, suite in suites.items()
+    }
+    return {
+        "branch": branch.value,
+        "policy": candidate.id,
+        "weights": candidate.artefact_hash,
+        "parent": parent.name,
+        "parent_weights": parent.artefact_hash,
+        "recipe": made["recipe"],
+        "steps": made["steps"],
+        "training_s": _training_s(made["metrics"]) or wall,
+        "kl": max((one.get("kl", 0.0) for one in made["metrics"]), default=0.0),
+        "reward": [made["metrics"][0].get("reward"), made["metrics"][-1].get("reward")],
+        "results": {which: one.results for which, one in found.items()},
+        "rows": {which: list(one.per_item) for which, one in found.items()},
+    }
+
+
+def _training_s(metrics: list[dict[str, float]]) -> float:
+    """Of PPO and GRPO, whose steps say what they took, also where a run was resumed."""
+    phases = ("rollout_s", "update_s")
+    return sum(one.get(phase, 0.0) for one in metrics for phase in phases)
+
+
+def _hard_set(ws: Workspace, scale: Scale) -> str:
+    """The first noise at which the parent's WER lies in HARD; recordings of the others are made only to be
+    heard."""
+    counts = {Split.TRAIN: scale.train, Split.VALIDATION: 16, Split.TEST: scale.held_out}
+    parent, rates = resolve(ws, scale.parent), dict[float, float]()
+    for noise in NOISES_DB:
+        name = f"learn-noise-{noise:g}"
+        spoken_set(ws, name, {Split.TEST: min(32, scale.held_out)}, 0, noise)
+        suites = Suites.model_validate({"asr": {"prompts": name}})
+        found = evaluate(ws, parent, Branch.ASR, suites).results["figures"]["transcript-errors"]
+        rates[noise] = found["mean"]
+        if HARD[0] <= rates[noise] <= HARD[1] or scale is TINY:
+            spoken_set(ws, "learn-hard", counts, 1, noise)
+            return "learn-hard"
+    shown = ", ".join(f"{noise:g} dB: {rate:.1%}" for noise, rate in rates.items())
+    raise WorkError(
+        f"no noise makes speech as hard as {HARD[0]:.0%} to {HARD[1]:.0%} WER for {parent.name} ({shown}): "
+        "name other "
+        "levels in NOISES_DB"
+    )
+
+
+def _clean(ws: Workspace, scale: Scale) -> str:
+    spoken_set(ws, "learn-clean", {Split.TEST: scale.held_out}, 2, None)
+    return "learn-clean"
+
+
+def _preferences(ws: Workspace, asker: Asker, seed: int, scale: Scale) -> PreferenceSet:
+    """Made once for a seed and taken from the store afterwards."""
+    name = f"learn-tts-{seed}-{scale.train}"
+    if known := ws.records.find(PreferenceSet, project=ws.project, round=name):
+        return known[0]
+    lines = builtin_prompts(ws, f"learn-train-{seed}", train=scale.train, test=0, seed=200 + seed)
+    prompts = [ws.records.get(Prompt, id_) for id_ in lines.prompts(Split.TRAIN)]
+    composition = Composition.of("tts", ScoreFile.of(ws.root))
+    sampling = Sampling(0.8, max_tokens=700)
+    return scored_preferences(asker, prompts, composition, sampling, scale.candidates, name, seed)

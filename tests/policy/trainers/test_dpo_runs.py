@@ -1,0 +1,88 @@
+"""Runs of DPO that are broken off, and references that move."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trivox.platform.errors import ConfigError
+from trivox.policy.resident import ADAPTER_WEIGHTS
+from trivox.policy.trainers.dpo import DPOSettings, TokenPair, TrainedAdapter, train_dpo
+
+
+class Broken(Exception):
+    """The machine is gone."""
+
+
+def broken_at(step: int) -> Any:
+    def on_step(done: int, total: int) -> None:
+        if done == step:
+            raise Broken
+
+    return on_step
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("moves", [0, 2])
+def test_a_run_that_was_broken_off_ends_as_one_that_was_not(
+    start: bool,
+    moves: int,
+    backbone_folder: Path,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    adapters: list[TrainedAdapter],
+    tmp_path: Path,
+) -> None:
+    """In its third of four steps, after the checkpoint of the second: the same bits, and figures of every step. So
+    too where the reference is a copy of the start, and where it has moved."""
+    changed = settings.model_copy(update={"checkpoint_every": 2, "reference_every": moves})
+    begin = adapters[0].folder if start else None
+
+    def train(folder: str, **more: Any) -> TrainedAdapter:
+        return train_dpo(backbone_folder, pairs, changed, tmp_path / folder, 3, begin, **more)
+
+    whole = train("whole")
+    with pytest.raises(Broken):
+        train("cut", on_step=broken_at(3))
+    assert [one.name for one in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-2"]
+    seen = list[int]()
+    resumed = train("cut", on_figures=lambda done, total, figures: seen.append(done))
+    assert seen == [3, 4]
+    assert resumed.weights_hash == whole.weights_hash
+    shown = [[one["loss"] for one in made.metrics] for made in (whole, resumed)]
+    assert shown[0] == shown[1] and len(shown[0]) == 4
+    assert not list((tmp_path / "cut").glob("checkpoint-*"))
+
+
+def test_checkpoints_of_another_run_are_refused(
+    backbone_folder: Path, pairs: Sequence[TokenPair], settings: DPOSettings, tmp_path: Path
+) -> None:
+    changed = settings.model_copy(update={"checkpoint_every": 1})
+    with pytest.raises(Broken):
+        train_dpo(backbone_folder, pairs, changed, tmp_path, 3, on_step=broken_at(2))
+    with pytest.raises(ConfigError, match="holds checkpoints of run"):
+        train_dpo(backbone_folder, pairs, changed, tmp_path, 4)
+
+
+def test_a_reference_that_moves(
+    backbone_folder: Path, pairs: Sequence[TokenPair], settings: DPOSettings, tmp_path: Path
+) -> None:
+    """Moved after every step, the policy is its reference at each, so that every margin is 0 and every loss ln 2
+    but for what the supervised term adds; moved never, the margin grows."""
+    plain = settings.model_copy(update={"sft_weight": 0.0})
+    stays = train_dpo(backbone_folder, pairs, plain, tmp_path / "stays", 3)
+    moving = plain.model_copy(update={"reference_every": 1})
+    moves = train_dpo(backbone_folder, pairs, moving, tmp_path / "moves", 3)
+    assert stays.metrics[-1]["rewards/margins"] > 0.01
+    for one in moves.metrics:
+        assert one["rewards/margins"] == pytest.approx(0, abs=1e-5)
+        assert one["loss"] == pytest.approx(0.693147, abs=1e-4)
+    trained = [load_file(tmp_path / name / ADAPTER_WEIGHTS) for name in ("stays", "moves")]
+    assert any(not torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    with pytest.raises(ConfigError, match="the reference moves every 1 steps"):
+        train_dpo(
+            backbone_folder, pairs, moving, tmp_path / "no", 3, reference_cache=tmp_path / "cache"
+        )
