@@ -1,84 +1,24 @@
-"""A pool of like actors over an ordered list of units of work."""
+"""A pool of like actors over an ordered list of units of work, which outlives the death of actors and nodes."""
 
-import logging
-import os
-import warnings
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from trivox.pipelines.pools.cluster import Resources, ensure_ray
+from trivox.pipelines.pools.deaths import cause_of, is_death, oom_kills
 from trivox.platform.errors import StageFailed, TrivoxError
-from trivox.platform.progress import bar
+from trivox.platform.progress import bar, say
 
-OBJECT_STORE_BYTES = 200 * 1024 * 1024
-
-
-def ensure_ray(workers: int) -> None:
-    """Connect to the cluster of RAY_ADDRESS, or start one on this machine with `workers` CPU slots."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    if ray.is_initialized():
-        return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    with warnings.catch_warnings():
-        # Ray announces a change of a default that Trivox sets itself just above.
-        warnings.simplefilter("ignore", FutureWarning)
-        ray.init(
-            num_cpus=workers,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-
-
-class WorkerPool:
-    """Actors that hold one worker each, made with the same arguments, with one CPU and one torch thread.
-
-    There are fewer than `workers` where the cluster has fewer CPUs. Use as a context manager: the actors
-    end with it.
-    """
-
-    def __init__(self, worker: type["PoolWorker"], workers: int, *arguments: Any) -> None:
-        import ray
-
-        ensure_ray(workers)
-        environment = {"env_vars": {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}}
-        remote: Any = ray.remote(num_cpus=1, runtime_env=environment)(_Host)
-        # An actor without a CPU would never start, and the units given to it never end.
-        resources: Any = ray.cluster_resources
-        count = min(workers, max(1, int(resources().get("CPU", 1))))
-        self._actors = [remote.remote(worker, arguments) for _ in range(count)]
-
-    def __enter__(self) -> "WorkerPool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import ray
-
-        for actor in self._actors:
-            ray.kill(actor)
-
-    def map(self, units: Sequence[Any], label: str) -> Iterator[tuple[int, Any]]:
-        """(index of the unit, what `worker.work(unit)` returned) as they finish, with a progress bar.
-
-        Raises the worker's TrivoxError as it is, StageFailed with the root cause for anything else.
-        """
-        from ray.util import ActorPool
-
-        pool = ActorPool(self._actors)
-        indexed = list(enumerate(units))
-        finished = pool.map_unordered(lambda actor, unit: actor.numbered.remote(*unit), indexed)
-        with bar() as shown:
-            task = shown.add_task(label, total=len(units))
-            for _ in units:
-                yield _next(finished, label)
-                shown.advance(task)
+AHEAD = 2
+"""Units that an actor has at once: one that it works on and one that waits at its side. More would be results that
+nobody has taken yet (back-pressure), and units that an idle actor could have had."""
+RETRIES = 3
+"""How often a unit is given to another actor when its own died."""
+START_S = 300.0
+"""How long a pool without any live actor waits for the first."""
 
 
 class PoolWorker(ABC):
@@ -88,30 +28,191 @@ class PoolWorker(ABC):
     def work(self, unit: Any) -> Any: ...
 
 
+class WorkerPool:
+    """Actors that hold one worker each, made with the same arguments, with one torch thread per CPU.
+
+    There are fewer than `workers` where the cluster has less room. Use as a context manager: the actors end with
+    it.
+    """
+
+    def __init__(
+        self,
+        worker: type[PoolWorker],
+        workers: int,
+        *arguments: Any,
+        resources: Resources | None = None,
+    ) -> None:
+        import ray
+
+        ensure_ray(workers)
+        self._wants = resources or Resources()
+        threads = str(max(1, int(self._wants.cpus)))
+        environment = {"env_vars": {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}}
+        remote: Any = ray.remote(runtime_env=environment, **self._wants.options())(_Host)
+        self._start: Callable[[], Any] = partial(remote.remote, worker, arguments)
+        # An actor without room would never start.
+        there: Any = ray.cluster_resources
+        self.size = min(workers, self._wants.fit(there()))
+        self._oom_kills = oom_kills()
+        self._members = [_Member(self._start()) for _ in range(self.size)]
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        for member in self._members:
+            ray.kill(member.actor)
+
+    def map(
+        self, units: Sequence[Any], label: str, size: Callable[[Any], float] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        """(index of the unit, what `worker.work(unit)` returned) as they finish, with a progress bar.
+
+        size: how long a unit will take, in any unit of time: long ones then begin first, so that the last to
+        finish is a short one. A unit whose actor or node dies goes to another one, RETRIES times. Raises the
+        worker's TrivoxError as it is, StageFailed with the root cause for anything else.
+        """
+        order = range(len(units))
+        if size is not None:
+            order = sorted(order, key=lambda index: -size(units[index]))  # type: ignore[assignment]
+        with bar() as shown:
+            task = shown.add_task(label, total=len(units))
+            run = _Run(self, units, label, deque(order))
+            for result in run.results():
+                shown.advance(task)
+                yield result
+
+    def cause(self, error: Exception) -> str:
+        """Why an actor died; memory by that name where Ray or the kernel of this machine says so."""
+        return cause_of(error, oom_killed=oom_kills() > self._oom_kills)
+
+    def members(self) -> "list[_Member]":
+        return self._members
+
+    def replace(self, member: "_Member") -> None:
+        """Start an actor in the place of one that died."""
+        self._members[self._members.index(member)] = _Member(self._start())
+
+
+@dataclass(eq=False)
+class _Member:
+    """An actor with what it was given. ready: the answer that it lives, None once it came."""
+
+    actor: Any
+    ready: Any = None
+    given: dict[Any, int] = field(default_factory=dict)
+    """Answers to come -> index of the unit, in the order in which they were given."""
+    alive: bool = False
+
+    def __post_init__(self) -> None:
+        self.ready = self.actor.lives.remote()
+
+
+@dataclass
+class _Run:
+    """One map: which units wait, and how often each has cost an actor its life."""
+
+    pool: WorkerPool
+    units: Sequence[Any]
+    label: str
+    waiting: deque[int]
+    deaths: dict[int, list[str]] = field(default_factory=dict)
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        for member in self.pool.members():
+            member.given.clear()  # of a map that was broken off
+        left = len(self.units)
+        while left:
+            self._give()
+            for member, answer in self._answers():
+                found = self._taken(member, answer)
+                if found is not None:
+                    left -= 1
+                    yield found
+
+    def _give(self) -> None:
+        live = [one for one in self.pool.members() if one.alive]
+        for depth in range(1, AHEAD + 1):  # everyone the first before anyone the second
+            for member in live:
+                if self.waiting and len(member.given) < depth:
+                    index = self.waiting.popleft()
+                    member.given[member.actor.work.remote(self.units[index])] = index
+
+    def _answers(self) -> "list[tuple[_Member, Any]]":
+        """Those that have come; waits for one."""
+        import ray
+
+        owners = {
+            answer: member
+            for member in self.pool.members()
+            for answer in ([] if member.alive else [member.ready]) + [*member.given]
+        }
+        come, _ = ray.wait([*owners], num_returns=1, timeout=START_S, fetch_local=False)
+        if not come and not any(one.alive for one in self.pool.members()):
+            there: Any = ray.cluster_resources
+            raise StageFailed(
+                f"{self.label}: no worker could start within {START_S:.0f} s: the cluster has "
+                f"{there()}, a worker needs {self.pool._wants}"
+            )
+        return [(owners[answer], answer) for answer in come]
+
+    def _taken(self, member: _Member, answer: Any) -> tuple[int, Any] | None:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        if member not in self.pool.members():
+            return None  # died meanwhile; its units wait again
+        try:
+            value = ray.get(answer)
+        except RayTaskError as error:
+            if isinstance(error.cause, TrivoxError):
+                raise error.cause from None
+            raise StageFailed(f"{self.label}: a worker failed: {error.cause!r}") from error
+        except RayError as error:
+            if not is_death(error):
+                raise StageFailed(f"{self.label}: {self.pool.cause(error)}") from error
+            self._buried(member, error)
+            return None
+        if answer == member.ready:
+            member.alive = True
+            return None
+        return member.given.pop(answer), value
+
+    def _buried(self, member: _Member, error: Exception) -> None:
+        """Its units wait again, the one that it worked on first; another actor takes its place."""
+        cause, given = self.pool.cause(error), list(member.given.values())
+        if given:
+            causes = self.deaths.setdefault(given[0], [])
+            causes.append(cause)
+            if len(causes) > RETRIES:
+                raise StageFailed(
+                    f"{self.label}: a worker died {len(causes)} times over unit {given[0]}: "
+                    f"{'; '.join(dict.fromkeys(causes))}"
+                ) from error
+        elif not member.alive:
+            causes = self.deaths.setdefault(-1, [])
+            causes.append(cause)
+            if len(causes) > RETRIES * self.pool.size:
+                raise StageFailed(f"{self.label}: workers die as they start: {cause}") from error
+        say(f"{self.label}: a worker died ({cause}); another one takes its {len(given)} units")
+        self.waiting.extendleft(reversed(given))
+        self.pool.replace(member)
+
+
 class _Host:
-    """The actor. It makes its worker with the first unit: what fails then reaches the driver typed, whereas
-    an actor that fails in its constructor is only dead."""
+    """The actor. It makes its worker with the first unit: what fails then reaches the driver typed, whereas an
+    actor that fails in its constructor is only dead."""
 
     def __init__(self, worker: type[PoolWorker], arguments: tuple[Any, ...]) -> None:
         self._make: Callable[[], PoolWorker] = partial(worker, *arguments)
         self._worker: PoolWorker | None = None
 
-    def numbered(self, index: int, unit: Any) -> tuple[int, Any]:
+    def lives(self) -> bool:
+        return True
+
+    def work(self, unit: Any) -> Any:
         if self._worker is None:
             self._worker = self._make()
-        return index, self._worker.work(unit)
-
-
-def _next(finished: Iterator[tuple[int, Any]], label: str) -> tuple[int, Any]:
-    from ray.exceptions import RayActorError, RayTaskError
-
-    try:
-        return next(finished)
-    except RayTaskError as error:
-        if isinstance(error.cause, TrivoxError):
-            raise error.cause from None
-        raise StageFailed(f"{label}: a worker failed: {error.cause!r}") from error
-    except RayActorError as error:
-        raise StageFailed(
-            f"{label}: a worker died, of too little memory perhaps ({type(error).__name__})"
-        ) from error
+        return self._worker.work(unit)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN
 from trivox.annotation.simulated import SimulatedJudge
+from trivox.pipelines.pools.cluster import Resources
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Sampling
 from trivox.platform.scoring import check_families
@@ -18,6 +19,23 @@ from trivox.reward_models.registry import families
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ResourceSection(Section):
+    """What one Ray actor takes of the cluster."""
+
+    cpus: float = Field(1.0, gt=0)
+    """CPU cores; a fraction lets several actors share one."""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs; 0.5 lets two actors share one."""
+    memory_gb: float = Field(0.0, ge=0)
+    """Memory that Ray keeps free for it; 0: no say."""
+    spread: bool = True
+    """Over as many nodes as there are; otherwise packed on few."""
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(**self.model_dump())
 
 
 class RolloutSection(Section):
@@ -33,6 +51,8 @@ class RolloutSection(Section):
     """Width of a batch, which is also the unit of work of an actor."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with one resident backbone."""
+    resources: ResourceSection = ResourceSection()
+    """Of each actor."""
     on_unspeakable: Literal["refuse", "exclude"] = "refuse"
     """What to do with prompts outside the model's alphabet: refuse the round, or leave them out and say so."""
 
@@ -48,6 +68,8 @@ class ScoreSection(Section):
     """Scorers that a candidate must pass."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with all scorers in memory."""
+    resources: ResourceSection = ResourceSection()
+    """Of each actor."""
     unit: int = Field(12, ge=1, le=65536)
     """Rollouts in one unit of scoring work."""
 

@@ -78,12 +78,18 @@ def _fill_in(ctx: RoundContext, units: Sequence[RolloutUnit], label: str) -> Non
     """Make the rollouts of the units and store each batch as it comes."""
     settings, round_ = ctx.config.rollout, ctx.round
     arguments = (ctx.ws.root, ctx.backbone_folder, settings.slots, round_.project, round_.id)
-    with WorkerPool(RolloutWorker, settings.workers, *arguments) as pool:
-        for index, batch in pool.map(units, label):
+    wants = settings.resources.resources
+    with WorkerPool(RolloutWorker, settings.workers, *arguments, resources=wants) as pool:
+        for index, batch in pool.map(units, label, size=_letters):
             ctx.ws.records.add(*batch.audio)
             part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
             ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
             ctx.check()
+
+
+def _letters(unit: RolloutUnit) -> int:
+    """How long a unit takes goes with the longest text in it: its slots empty one by one until that is said."""
+    return max(len(one.prompt.text or "") for one in unit.requests)
 
 
 def score(
@@ -97,7 +103,10 @@ def score(
         requests = [ScoringRequest(ctx.prompt(one.prompt), one) for one in missing]
         batches = chunks(requests, ctx.config.score.unit)
         arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id)
-        with WorkerPool(ScoringWorker, ctx.config.score.workers, *arguments) as pool:
+        wants = ctx.config.score.resources.resources
+        with WorkerPool(
+            ScoringWorker, ctx.config.score.workers, *arguments, resources=wants
+        ) as pool:
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
                 names = [one.rollout.id for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(scorers), names)}"

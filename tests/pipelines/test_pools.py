@@ -1,13 +1,16 @@
 """Pools of actors on a real Ray: what comes back, and in which form a failure comes back."""
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trivox.pipelines.pools.pool import PoolWorker, WorkerPool, ensure_ray
+from trivox.pipelines.pools.cluster import Resources, ensure_ray
+from trivox.pipelines.pools.deaths import cause_of
+from trivox.pipelines.pools.pool import AHEAD, PoolWorker, WorkerPool
 from trivox.platform.errors import MissingModel, StageFailed, UnspeakableText
 
 
@@ -30,6 +33,11 @@ class Doubler(PoolWorker):
             raise KeyError("codes")
         if unit == "die":
             os._exit(1)
+        if isinstance(unit, Path):  # a file that is there the first time only
+            if unit.exists():
+                unit.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return "alive"
         time.sleep(0.02 * (unit % 3))  # later units finish before earlier ones
         return self.greeting, 2 * unit
 
@@ -64,7 +72,7 @@ def test_another_error_becomes_a_failed_stage_with_its_cause(ray_session: None) 
 
 def test_an_actor_that_dies_becomes_a_failed_stage(ray_session: None) -> None:
     with (
-        pytest.raises(StageFailed, match="score: a worker died") as caught,
+        pytest.raises(StageFailed, match="score: a worker died 4 times over unit 0: ") as caught,
         WorkerPool(Doubler, 1) as pool,
     ):
         list(pool.map(["die"], "score"))
@@ -97,3 +105,71 @@ def test_a_running_ray_is_used_as_it_is(ray_session: None, tmp_path: Path) -> No
     before = ray.cluster_resources()["CPU"]
     ensure_ray(7)
     assert ray.cluster_resources()["CPU"] == before == 2
+
+
+def test_a_killed_actor_costs_nothing_but_time(ray_session: None, tmp_path: Path) -> None:
+    """Two of six units kill their actor once; every unit has its result, once."""
+    bombs = [tmp_path / "one", tmp_path / "two"]
+    for one in bombs:
+        one.touch()
+    units = [1, bombs[0], 2, 3, bombs[1], 4]
+    with WorkerPool(Doubler, 2) as pool:
+        found = list(pool.map(units, "double"))
+    assert sorted(index for index, _ in found) == list(range(6))
+    assert dict(found) == {0: ("", 2), 1: "alive", 2: ("", 4), 3: ("", 6), 4: "alive", 5: ("", 8)}
+
+
+def test_the_longest_unit_begins_first(ray_session: None) -> None:
+    with WorkerPool(Doubler, 1) as pool:
+        found = [index for index, _ in pool.map([0, 3, 6, 9], "double", size=float)]
+    assert found == [3, 2, 1, 0]
+
+
+class Counter(PoolWorker):
+    """Says how many units it has begun."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def work(self, unit: Any) -> int:
+        self.begun += 1
+        return self.begun
+
+
+def test_nobody_runs_ahead_of_who_takes_the_results(ray_session: None) -> None:
+    """While one result is looked at, an actor begins no more than the units that it was given."""
+    with WorkerPool(Counter, 1) as pool:
+        results = pool.map(list(range(20)), "count")
+        next(results)
+        time.sleep(0.3)
+        (member,) = pool.members()
+        assert len(member.given) <= AHEAD
+        assert len(list(results)) == 19
+
+
+def test_room_for_workers_by_what_they_take() -> None:
+    """16 CPUs and 2 GPUs: 16 of one CPU; 4 of half a GPU; 3 of 5 CPUs. Never none: it would wait and say why."""
+    there = {"CPU": 16.0, "GPU": 2.0, "memory": 64.0 * 2**30}
+    assert Resources().fit(there) == 16
+    assert Resources(cpus=1, gpus=0.5).fit(there) == 4
+    assert Resources(cpus=5).fit(there) == 3
+    assert Resources(memory_gb=24).fit(there) == 2
+    assert Resources(gpus=1).fit({"CPU": 4.0}) == 1
+    assert Resources(gpus=0.25, memory_gb=2).options()["memory"] == 2 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ("Task was killed due to the node running low on memory.", "out of memory: "),
+        (
+            "Worker exit detail: Worker unexpectedly exits with a connection error code 2. Some common causes "
+            "include: (1) the process was killed by SIGKILL by OOM killer due to high memory usage.",
+            "its process ended suddenly: Worker unexpectedly exits with a connection error code 2",
+        ),
+        ("The actor died because its node has died.", "its node died (RuntimeError)"),
+        ("a\nstrange\nthing", "RuntimeError: a strange thing"),
+    ],
+)
+def test_causes_in_one_line(told: str, cause: str) -> None:
+    assert cause_of(RuntimeError(told)).startswith(cause)
