@@ -98,23 +98,37 @@ def test_the_judge_answers_every_comparison_once(ws: Workspace, queued: Queue) -
     assert cost.price == pytest.approx((100 * 1 + 10 * 2) / 1e6)
 
 
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (60.0, "judge_timeout"),
+        ((429, {}, b"slow down"), "judge_rate_limited"),
+        ((500, {}, b"no"), "judge_server_error"),
+        (ok(completion("2")[:-9]), "judge_broken_answer"),
+        (ok(b'{"cats": 9}'), "judge_broken_answer"),
+    ],
+    ids=["no answer", "429", "500", "truncated", "nonsense"],
+)
 def test_one_comparison_fails_and_the_round_goes_on_until_it_is_tried_again(
-    ws: Workspace, queued: Queue
+    ws: Workspace, queued: Queue, answer: Reply | float, failure: str
 ) -> None:
+    """Both views of it are asked twice, then it is a typed failure: no tie, no number. The others are judged."""
     state = {"down": True}
 
-    def script(number: int, body: dict[str, Any]) -> Reply:
+    def script(number: int, body: dict[str, Any]) -> Reply | float:
         bad = state["down"] and "two" in body["messages"][1]["content"]
-        return (500, {}, b"no") if bad else GOOD
+        return answer if bad else GOOD
 
     with serving(script) as served:
-        ctx = labelled(ws, queued, served.url)
+        ctx = labelled(ws, queued, served.url, timeout_s=0.4 if answer == 60.0 else 5.0)
         label.run(ctx)
+        assert sum("two" in one["messages"][1]["content"] for one in served.bodies) == 4
         first = judgements(ws)
         kinds = sorted(one.answer.kind.value for one in first)
         assert kinds == ["abstention", "tie", "tie"]
         (failed,) = [one for one in first if one.answer.kind is AnswerKind.ABSTENTION]
-        assert failed.reasons == ("failure:judge_server_error",)
+        assert failed.reasons == (f"failure:{failure}",)
+        assert failed.answer.comparison is None and failed.answer.tie is None
         state["down"] = False
         label.run(ctx)
     (again,) = [one for one in judgements(ws) if one not in first]

@@ -20,6 +20,7 @@ from trivox.reward_models.generative.encoders import Encoded
 from trivox.reward_models.generative.local import FORCED, Drawing, LocalJudge
 from trivox.reward_models.generative.questions import Question, Reply, View, views_of
 from trivox.reward_models.generative.templates import Template, load_template
+from trivox.reward_models.generative.verdicts import decide
 
 PAIRS = 8
 RUBRIC = 512
@@ -76,11 +77,12 @@ def run(full: bool) -> Result:
         },
         repeats=9 if full else 5,
     )
-    change = max(_change(kept, cold, text, template), _change(*sound, audio, template))
-    return _result(timed, change, sum(p.numel() for p in model.parameters()))
+    changes = [_change(kept, cold, text, template), _change(*sound, audio, template)]
+    change, verdicts = max(one for one, _ in changes), sum(count for _, count in changes)
+    return _result(timed, change, verdicts, sum(p.numel() for p in model.parameters()))
 
 
-def _result(timed: dict[str, Timing], change: float, parameters: int) -> Result:
+def _result(timed: dict[str, Timing], change: float, verdicts: int, parameters: int) -> Result:
     ours = timed["shared prefix"]
     audio = ratio(timed["audio, no prefix reuse"], timed["audio, shared prefix"])
     reuse = ratio(timed["no prefix reuse"], ours)
@@ -89,7 +91,7 @@ def _result(timed: dict[str, Timing], change: float, parameters: int) -> Result:
         name="judge-pairs",
         ratio_to_peer={"no prefix reuse": reuse, "64-token reasoning": thinking},
         ratio_to_limit=ratio(ours, timed["unique tokens"]),
-        passed=reuse >= LEAST_RATIO and change < EPSILON,
+        passed=reuse >= LEAST_RATIO and change < EPSILON and verdicts == 0,
         threshold=f"{LEAST_RATIO:g} times the pairs without prefix reuse, verdicts unchanged",
         terms={
             "rubric_tokens": float(RUBRIC),
@@ -116,6 +118,7 @@ def _result(timed: dict[str, Timing], change: float, parameters: int) -> Result:
             "audio_ratio": audio,
             "audio_pairs_per_second": AUDIO_PAIRS / timed["audio, shared prefix"].median,
             "largest_change_of_a_probability": change,
+            "changed_verdicts": float(verdicts),
         },
         notes=(
             "random weights: what judges are worth against people is in `trivox reward judge` and in the report",
@@ -189,14 +192,19 @@ def _limit(model: LlamaForCausalLM) -> Callable[[], object]:
     return unique
 
 
-def _change(one: LocalJudge, other: LocalJudge, views: Sequence[View], template: Template) -> float:
-    """Largest difference in a probability; raises WorkError where a view was not judged."""
-    largest = 0.0
-    for a, b in zip(
-        one.read(views, template, False), other.read(views, template, False), strict=True
-    ):
-        largest = max(largest, *(abs(p - q) for p, q in zip(_belief(a), _belief(b), strict=True)))
-    return largest
+def _change(
+    one: LocalJudge, other: LocalJudge, views: Sequence[View], template: Template
+) -> tuple[float, int]:
+    """Largest difference in a probability, and how many views get another verdict; raises WorkError where a view
+    was not judged."""
+    both = [
+        (_belief(a), _belief(b))
+        for a, b in zip(
+            one.read(views, template, False), other.read(views, template, False), strict=True
+        )
+    ]
+    largest = max(abs(p - q) for a, b in both for p, q in zip(a, b, strict=True))
+    return largest, sum(decide(a) != decide(b) for a, b in both)
 
 
 def _belief(reading: Reading | Failure) -> tuple[float, ...]:
