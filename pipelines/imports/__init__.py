@@ -5,7 +5,7 @@ from trivox.pipelines.imports.human_prompts import import_human_prompts
 from trivox.pipelines.imports.layouts import Layout
 from trivox.pipelines.imports.report import ImportReport
 from trivox.pipelines.imports.rows import Refusal
-from trivox.pipelines.imports.service import import_source
+from trivox.pipelines.imports.service import import_source, take_source
 from trivox.pipelines.imports.splits import SplitPlan
 from trivox.pipelines.imports.terms import Terms
 
@@ -18,4 +18,5 @@ __all__ = [
     "builtin_prompts",
     "import_human_prompts",
     "import_source",
+    "take_source",
 ]

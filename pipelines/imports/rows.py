@@ -2,10 +2,11 @@
 
 import gzip
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeAlias, cast
+from typing import IO, Any, TypeAlias, cast
 
 from trivox.platform.records import Split
 
@@ -65,12 +66,36 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """A stretch of a file, in bytes; of the text within where it is gzipped."""
+
+    path: Path
+    start: int
+    length: int
+
+    def open(self) -> IO[bytes]:
+        """The file at its start; the caller closes it."""
+        file = _opened(self.path)
+        file.seek(self.start)
+        return file
+
+    def read(self) -> bytes:
+        with self.open() as file:
+            return file.read(self.length)
+
+
+Held: TypeAlias = Lines | Mapping[str, Any]
+"""What was refused: where it stands in its file, or its keys and values."""
+
+
+@dataclass(frozen=True)
 class Refusal:
-    """A row that was not taken."""
+    """A row that was not taken. held: what it was, so that it can be kept and mended."""
 
     row: str
     reason: str
     remedy: str
+    held: Held | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.row}: {self.reason}: {self.remedy}"
@@ -93,8 +118,8 @@ class RowRefused(Exception):
         super().__init__(reason, remedy)
         self.reason, self.remedy = reason, remedy
 
-    def of(self, label: str) -> Refusal:
-        return Refusal(label, self.reason, self.remedy)
+    def of(self, label: str, held: Held | None = None) -> Refusal:
+        return Refusal(label, self.reason, self.remedy, held)
 
 
 def clean_text(text: str) -> str:
@@ -162,35 +187,66 @@ def inside(root: Path, name: str) -> Path:
 
 def decoded_lines(path: Path) -> Iterator[tuple[int, str | Refusal]]:
     """Number from 1 and text of each line that is not blank; memory is bounded by LONGEST_LINE."""
+    for number, line, _ in placed_lines(path):
+        yield number, line
+
+
+def placed_lines(path: Path) -> Iterator[tuple[int, str | Refusal, Lines]]:
+    """As decoded_lines, with the place of each line. A file that breaks off ends in a refusal."""
     with _opened(path) as file:
-        number = 0
-        while raw := file.readline(LONGEST_LINE):
+        number, start = 0, 0
+        while raw := _next(file):
             number += 1
+            if isinstance(raw, str):
+                yield (
+                    number,
+                    Refusal(f"{path.name}:{number}", raw, "copy the file again"),
+                    Lines(path, start, 0),
+                )
+                return
             whole = raw.endswith(b"\n") or len(raw) < LONGEST_LINE
-            if not whole:
-                _skip_line(file)
-            line = _decoded(raw, number, path.name) if whole else _too_long(number, path.name)
+            length = len(raw) + (0 if whole else _skip_line(file))
+            place = Lines(path, start, length)
+            line = (
+                _decoded(raw, number, path.name, place)
+                if whole
+                else _too_long(number, path.name, place)
+            )
+            start += length
             if isinstance(line, Refusal) or line.strip():
-                yield number, line
+                yield number, line, place
+
+
+def _next(file: IO[bytes]) -> bytes | str:
+    """A line, or why a compressed file cannot be read on."""
+    try:
+        return file.readline(LONGEST_LINE)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return f"the file cannot be unpacked from here on ({error})"
 
 
 def _opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
-def _skip_line(file: IO[bytes]) -> None:
-    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
-        pass
+def _skip_line(file: IO[bytes]) -> int:
+    """The rest of the line; returns its length in bytes."""
+    skipped = 0
+    while part := file.readline(LONGEST_LINE):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped
 
 
-def _decoded(raw: bytes, number: int, name: str) -> str | Refusal:
+def _decoded(raw: bytes, number: int, name: str, place: Lines) -> str | Refusal:
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         reason = f"byte {error.start + 1} is not UTF-8"
-        return Refusal(f"{name}:{number}", reason, "save the file as UTF-8")
+        return Refusal(f"{name}:{number}", reason, "save the file as UTF-8", place)
 
 
-def _too_long(number: int, name: str) -> Refusal:
+def _too_long(number: int, name: str, place: Lines) -> Refusal:
     reason = f"the line is longer than {LONGEST_LINE} bytes"
-    return Refusal(f"{name}:{number}", reason, "write one row a line")
+    return Refusal(f"{name}:{number}", reason, "write one row a line", place)

@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,15 @@ _CHANNELS = 8  # as many as FLAC has
 
 Pcm = npt.NDArray[np.int16]
 Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredSound:
+    """A file of the store; size in bytes."""
+
+    id: str
+    size: int
+    written_at: datetime
 
 
 class AudioStore:
@@ -69,6 +81,41 @@ class AudioStore:
             source=source,
             derived_from=derived_from,
         )
+
+    def adopt(self, audio_id: str, content: bytes) -> None:
+        """Keep a FLAC file under the id that another store filed it under.
+
+        Raises CorruptObject when its content is not what the id says, DiskFull.
+        """
+        pcm, rate = _from_flac(content, audio_id)
+        if (actual := audio_hash(pcm, rate)) != audio_id:
+            raise CorruptObject(f"audio {audio_id}: the file's content has the hash {actual}")
+        self._write_once(audio_id, pcm, rate)
+
+    def stored(self) -> Iterator[StoredSound]:
+        """Every file of the store, whether or not a record names it; one of its folders in memory at a time."""
+        with file_errors(self._base):
+            folders = (
+                self._files.ls(self._base, detail=True) if self._files.exists(self._base) else []
+            )
+            for folder in sorted(one["name"] for one in folders if one["type"] == "directory"):
+                for file in self._files.ls(folder, detail=True):
+                    id, _, suffix = file["name"].rpartition("/")[2].partition(".")
+                    if suffix == "flac" and id.isalnum():
+                        yield StoredSound(id, int(file["size"]), self._written_at(file))
+
+    def _written_at(self, file: dict[str, Any]) -> datetime:
+        if "mtime" in file:
+            return datetime.fromtimestamp(file["mtime"], UTC)
+        moment: datetime = file.get("LastModified") or self._files.modified(file["name"])
+        return moment
+
+    def remove(self, audio_id: str) -> None:
+        """Delete a sound and its copy on this machine, if they are there; its record is not looked at."""
+        with file_errors(self._base):
+            (self._copies / f"{audio_id}.flac").unlink(missing_ok=True)
+            if self._files.exists(name := self._name(audio_id)):
+                self._files.rm_file(name)
 
     def _write_once(self, audio_id: str, pcm: Pcm, rate: int) -> None:
         name = self._name(audio_id)

@@ -168,6 +168,15 @@ class Records:
         with self.transaction():
             yield
 
+    @contextmanager
+    def unlocked(self) -> Iterator[sa.Connection]:
+        """A connection outside of any transaction, for what the database does with the whole file."""
+        with (
+            sql_errors(self._place),
+            self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
+        ):
+            yield connection
+
     def latest(self, kind: type[R]) -> R | None:
         """The record added last; None when there is none."""
         table = table_of(kind)

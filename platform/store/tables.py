@@ -1,6 +1,6 @@
 """Rollouts and scores in Parquet, partitioned by project, branch and round."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -114,6 +114,32 @@ class Tables:
             with parquet.ParquetFile(path) as file:
                 for batch in file.iter_batches(size, columns=["id"]):
                     yield batch.column("id").to_pylist()
+
+    def remove(
+        self, kind: type[Any], column: str, known: Callable[[list[str]], Collection[str]]
+    ) -> int:
+        """Write every part anew without the rows whose column is known; returns how many went. Parts are whole
+        before and after, and one without rows is deleted. Raises DiskFull.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        removed = 0
+        for path in self._files(kind, None, None):
+            table = parquet.read_table(path, partitioning=None)
+            gone = known(table.column(column).to_pylist())
+            if not gone:
+                continue
+            mask = pa.array([value not in gone for value in table.column(column).to_pylist()])
+            kept = table.filter(mask)
+            removed += len(table) - len(kept)
+            if len(kept):
+                content = pa.BufferOutputStream()
+                parquet.write_table(kept, content, compression="zstd")
+                write_atomically(path, memoryview(content.getvalue()))
+            else:
+                path.unlink()
+        return removed
 
     def scan(self, kind: type[R]) -> "pl.LazyFrame":
         """All records of a kind as a lazy frame whose columns are the fields."""

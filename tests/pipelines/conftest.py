@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trivox.pipelines.datasets.samples import judged_project
 from trivox.pipelines.rounds import runner
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
@@ -122,3 +123,20 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     made = FakeStages()
     monkeypatch.setattr(runner, "STAGES", {one: made.stage(one) for one in runner.STAGES})
     return made
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Callable[..., Workspace]]:
+    """`filled(name, prompts=…)`: a workspace of its own with a small judged project, empty for 0 prompts."""
+    opened: list[Workspace] = []
+
+    def made(name: str = "home", prompts: int = 6, **options: int) -> Workspace:
+        ws = Workspace.create(tmp_path / name)
+        opened.append(ws)
+        if prompts:
+            judged_project(ws, prompts=prompts, **options)
+        return ws
+
+    yield made
+    for ws in opened:
+        ws.close()

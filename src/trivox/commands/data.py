@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trivox.commands import data_sets
 from trivox.commands.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
@@ -15,6 +16,7 @@ from trivox.commands.common import (
     print_json,
     print_rows,
 )
+from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Consent, Split
 
 if TYPE_CHECKING:
@@ -23,8 +25,22 @@ if TYPE_CHECKING:
     from trivox.pipelines.descriptions.annotate import Recognise
     from trivox.pipelines.descriptions.manifest import DescribedFolder
     from trivox.pipelines.imports import ImportReport
+    from trivox.platform.store import Workspace
 
-app = typer.Typer(help="Import prompts and speech, and see what is there.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import and export data, and keep versions of datasets.", no_args_is_help=True
+)
+app.command("freeze")(data_sets.freeze_)
+for _command in (
+    data_sets.export,
+    data_sets.validate,
+    data_sets.versions,
+    data_sets.diff,
+    data_sets.stats,
+    data_sets.split,
+    data_sets.gc,
+):
+    app.command()(_command)
 SHOWN_REFUSALS = 10
 
 
@@ -32,8 +48,12 @@ SHOWN_REFUSALS = 10
 def import_(
     source: Annotated[str, typer.Argument(help="Folder, file, or Hugging Face dataset id.")],
     name: Annotated[
-        str, typer.Option(help="Name of the prompt set; importing again makes a new version.")
-    ],
+        str | None,
+        typer.Option(
+            help="Name of the prompt set; importing again makes a new version. A folder that `trivox data export` "
+            "wrote has its own name."
+        ),
+    ] = None,
     branch: Annotated[Branch, typer.Option(help="What the prompts are for.")] = Branch.TTS,
     language: Annotated[str, typer.Option(help="BCP-47, of rows that name none.")] = "en-US",
     layout: Annotated[
@@ -73,6 +93,11 @@ def import_(
     from trivox.pipelines.imports import SplitPlan, Terms, import_human_prompts, import_source
 
     ws = open_workspace(workspace)
+    if layout == "auto" and _is_bundle(Path(source)):
+        _take_bundle(ws, Path(source), name, json)
+        return
+    if name is None:
+        raise ConfigError("no --name: say what the prompt set is to be called")
     if layout == "asterisk":
         named = {} if texts is None else {"texts": texts}
         report = import_human_prompts(ws, Path(source), name=name, **named)
@@ -93,6 +118,45 @@ def import_(
             audio_root=audio_root,
         )
     _print(report, json)
+
+
+def _is_bundle(source: Path) -> bool:
+    from trivox.pipelines.imports.bundle import is_bundle
+
+    return is_bundle(source)
+
+
+def _take_bundle(ws: "Workspace", source: Path, name: str | None, json: bool) -> None:
+    from trivox.pipelines.imports.bundle import import_bundle
+
+    report = import_bundle(ws, source, name)
+    assert report.version is not None
+    refused = [{"row": r.row, "reason": r.reason, "remedy": r.remedy} for r in report.refused]
+    if json:
+        print_json(
+            {
+                "dataset": report.version.reference,
+                "hash": report.version.hash,
+                "identical": report.identical,
+                "taken": dict(report.taken),
+                "repeated": report.repeated,
+                "refused": refused,
+                "refusals": report.refusals,
+                "quarantine": report.quarantine,
+                "notes": report.notes,
+            }
+        )
+        return
+    same = "as it was exported" if report.identical else "NOT the same as was exported"
+    typer.echo(f"{report.version.reference}: hash {report.version.hash[:16]}, {same}")
+    taken = ", ".join(f"{count} {part}" for part, count in report.taken.items() if count)
+    typer.echo(f"new: {taken or 'nothing'}; {report.repeated} there already")
+    for note in report.notes:
+        typer.echo(f"  note: {note}")
+    for one in report.refused[:SHOWN_REFUSALS]:
+        typer.echo(f"  refused: {one.row}: {one.reason}; {one.remedy}")
+    if report.quarantine:
+        typer.echo(f"  {report.refusals} refused in all, kept in {report.quarantine}")
 
 
 def _print(report: "ImportReport", json: bool) -> None:
@@ -180,7 +244,7 @@ def describe(
     if Path(source).exists():
         sources = from_source(source, times, language)
     else:
-        from trivox.pipelines.rounds.service import find_prompt_set
+        from trivox.pipelines.rounds.finding import find_prompt_set
 
         ws = open_workspace(workspace)
         sources = from_prompt_set(ws, find_prompt_set(ws, source), times)
