@@ -9,14 +9,22 @@ from trivox.annotation.people import accounts
 from trivox.dashboards.gate import WORKSPACE
 from trivox.dashboards.shell import Here, enter
 
-PAGES = (("overview", "Overview", ":material/monitoring:"),)
-"""File below pages/ and last part of the address, title, icon."""
+PAGES = (
+    ("overview", "Overview", ":material/monitoring:"),
+    ("rounds", "Rounds", ":material/autorenew:"),
+    ("samples", "Samples", ":material/graphic_eq:"),
+    ("rewards", "Reward models", ":material/balance:"),
+    ("annotation", "Annotation", ":material/groups:"),
+    ("data", "Data and lineage", ":material/account_tree:"),
+    ("cluster", "Cluster", ":material/dns:"),
+)
+"""File below screens/ and last part of the address, title, icon."""
 
 
 def main(root: Path) -> None:
     """The whole app, run anew for every click."""
     st.set_page_config(page_title="Trivox", page_icon=":material/graphic_eq:", layout="wide")
-    folder = Path(__file__).parent / "pages"
+    folder = Path(__file__).parent / "screens"
     pages = [
         st.Page(
             folder / f"{name}.py", title=title, icon=icon, url_path=name, default=name == "overview"

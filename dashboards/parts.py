@@ -44,7 +44,9 @@ def table(view: View, name: str, title: str, empty: str, *, height: int | None =
         st.caption(empty)
         return
     shown = {} if height is None else {"height": height}
-    st.dataframe(rows, hide_index=True, key=f"table-{name}", column_config=_columns(rows), **shown)  # type: ignore[arg-type]
+    st.dataframe(
+        rows, hide_index=True, key=f"table-{name}", column_config=number_columns(rows), **shown
+    )  # type: ignore[arg-type]
     csv(rows, name)
 
 
@@ -69,7 +71,7 @@ def view_csv(rows: pl.DataFrame) -> str:
     return flat.with_columns(safe).write_csv()
 
 
-def _columns(rows: pl.DataFrame) -> dict[str, Any]:
+def number_columns(rows: pl.DataFrame) -> dict[str, Any]:
     """Floats to three digits: what is beyond is in the CSV."""
     floats = [name for name, kind in rows.schema.items() if kind.is_float()]
     return {name: st.column_config.NumberColumn(name, format="%.3f") for name in floats}

@@ -17,12 +17,19 @@ SUMS = ("n", "s", "groups", "ss", "sn", "nn")
 """Of groups: count, sum, number of groups, and the sums of s_g^2, s_g n_g and n_g^2."""
 
 
-def grouped_sums(rows: pl.LazyFrame, by: Sequence[str], group: str, value: str) -> pl.LazyFrame:
-    """SUMS of `value` for each `by`, over groups of `group`; rows without a value are left out."""
+def grouped_sums(
+    rows: pl.LazyFrame, by: Sequence[str], group: str, value: str, count: str | None = None
+) -> pl.LazyFrame:
+    """SUMS of `value` for each `by`, over groups of `group`; rows without a value are left out.
+
+    count: a column that says how many values each `value` is the sum of; None: one each.
+    """
+    number = pl.len() if count is None else pl.col(count).sum()
     inner = (
         rows.filter(pl.col(value).is_not_null())
         .group_by([*by, group])
-        .agg(n_g=pl.len().cast(pl.Float64), s_g=pl.col(value).cast(pl.Float64).sum())
+        .agg(n_g=number.cast(pl.Float64), s_g=pl.col(value).cast(pl.Float64).sum())
+        .filter(pl.col("n_g") > 0)
     )
     return inner.group_by(by).agg(
         n=pl.col("n_g").sum(),

@@ -4,8 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trivox.dashboards.queries.annotation import annotation
+from trivox.dashboards.queries.cluster import cluster
+from trivox.dashboards.queries.data import data
 from trivox.dashboards.queries.figures import View
 from trivox.dashboards.queries.overview import overview
+from trivox.dashboards.queries.rewards import rewards
+from trivox.dashboards.queries.rounds import rounds
+from trivox.dashboards.queries.samples import samples
 from trivox.dashboards.queries.source import Source
 from trivox.platform.errors import NotFound
 
@@ -22,6 +28,12 @@ class Picks:
 
 VIEWS: dict[str, Callable[[Source, Picks], View]] = {
     "overview": lambda source, picks: overview(source),
+    "rounds": lambda source, picks: rounds(source, picks.branch, picks.round),
+    "samples": lambda source, picks: samples(source, picks.branch, picks.round, picks.scorer),
+    "rewards": lambda source, picks: rewards(source, picks.branch, picks.scorer, picks.judges),
+    "annotation": lambda source, picks: annotation(source, picks.branch),
+    "data": lambda source, picks: data(source, picks.branch),
+    "cluster": lambda source, picks: cluster(source),
 }
 """By the last part of the page's address."""
 

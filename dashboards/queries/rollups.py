@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 
+from trivox.dashboards.queries.agreement import AGREED, agreement
 from trivox.dashboards.queries.judgements import Mirror, _parquet
 from trivox.dashboards.queries.pairs import PAIRS, judged_pairs
 from trivox.dashboards.queries.shards import Damage, Partition, scan
@@ -23,7 +25,8 @@ FORM = 1
 """Of the files kept; another one is made anew."""
 ROLLOUTS = {
     "branch": pl.String, "round": pl.String, "producer": pl.String, "finish_reason": pl.String,
-    "rollouts": pl.Int64, "tokens": pl.Int64, "with_audio": pl.Int64, "first_audio_p50": pl.Float64, "first_audio_p95": pl.Float64,
+    "rollouts": pl.Int64, "tokens": pl.Int64, "with_audio": pl.Int64, "first_audio_p50": pl.Float64,
+    "first_audio_p95": pl.Float64,
 }  # fmt: skip
 SCORES = {
     "branch": pl.String, "round": pl.String, "scorer": pl.String, "component": pl.String, "role": pl.String,
@@ -56,6 +59,10 @@ class Rollup:
     @property
     def damage(self) -> list[Damage]:
         return [one for kept in (self._kept or {}).values() for one in kept.damage]
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Branch and round of what is kept."""
+        return sorted(self._kept or {})
 
     def refresh(
         self,
@@ -167,11 +174,11 @@ class Rollups:
         self._mirror, self._folder = mirror, folder
         self.rollouts = Rollup(folder / "rollouts.parquet", ROLLOUTS)  # type: ignore[arg-type]
         self.scores = Rollup(folder / "scores.parquet", SCORES)  # type: ignore[arg-type]
-        self.pairs = Rollup(folder / "pairs.parquet", PAIRS)
+        self.agreed = Rollup(folder / "agreed.parquet", AGREED)
 
     @property
     def damage(self) -> list[Damage]:
-        every = [*self.rollouts.damage, *self.scores.damage, *self.pairs.damage]
+        every = [*self.rollouts.damage, *self.scores.damage, *self.agreed.damage]
         return list(dict.fromkeys(every))
 
     def refresh(
@@ -191,9 +198,28 @@ class Rollups:
             for key, count in judged.items()
             if key in made and key in said
         }
-        self.pairs.refresh(
-            marks, lambda key: judged_pairs(self._mirror, made[key], said[key], sounds), say
-        )
+        self.agreed.refresh(marks, lambda key: self._agreed(made[key], said[key], sounds), say)
+
+    def _agreed(
+        self,
+        rollouts: Partition,
+        scores: Partition,
+        sounds: Callable[[Sequence[str]], pl.DataFrame],
+    ) -> tuple[pl.DataFrame, Sequence[Damage]]:
+        """AGREED of one round; its pairs are kept in a file of their own, for the page of samples."""
+        pairs, damage = judged_pairs(self._mirror, rollouts, scores, sounds)
+        write_atomically(self._pairs_file(rollouts.branch, rollouts.round), _parquet(pairs))
+        return agreement(pairs), damage
+
+    def pairs(self, branch: str | None = None, round_: str | None = None) -> pl.LazyFrame:
+        """PAIRS of one round, or of all of a branch or of the project."""
+        known = self.agreed.keys()
+        wanted = [key for key in known if branch in (None, key[0]) and round_ in (None, key[1])]
+        paths = [path for key in wanted if (path := self._pairs_file(*key)).is_file()]
+        return pl.scan_parquet(paths) if paths else pl.DataFrame(schema=PAIRS).lazy()
+
+    def _pairs_file(self, branch: str, round_: str) -> Path:
+        return self._folder / "pairs" / branch / f"{quote(round_, safe='')}.parquet"
 
     def _judged(self) -> dict[tuple[str, str], list[str]]:
         """Rounds with comparisons -> what changes when another answer counts."""

@@ -52,7 +52,10 @@ def _branch(view: View, branch: str) -> None:
     rows = view.tables["branches"].filter(pl.col("branch") == branch, pl.col("figure") == "In use")
     st.subheader(branch)
     st.markdown(f"In use: {rows['note'][0]}")
-    parts.figures(found)
+    parts.figures([one for one in found if one.value is not None])
+    unknown = [f"{one.name.partition(': ')[2]} ({one.note})" for one in found if one.value is None]
+    if unknown:
+        st.caption(f"Not known: {'; '.join(unknown)}.")
 
 
 def _win_rates(view: View) -> None:
