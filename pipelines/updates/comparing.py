@@ -35,7 +35,8 @@ def compared(before: Rows, after: Rows, branch: Branch, suites: Suites) -> Compa
     that were measured on other prompts.
     """
     pairs = _paired(before, after)
-    figures = [name for name in names_of([*before, *after]) if better(name)]
+    # What the baseline never had cannot have got worse: blocks that draft, say, where there were none.
+    figures = [name for name in names_of(before) if better(name)]
     figures.sort(key=lambda name: name != MAIN[branch])
     rows = tuple(_row(prompt, one, other, figures, suites) for prompt, one, other in pairs)
     changes = {name: _change(rows, name, suites) for name in figures}

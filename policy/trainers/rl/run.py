@@ -125,7 +125,7 @@ class Run:
         exact = job.engine is None and backbone.lm.dtype == torch.float32
         self.agreement = IN_PROCESS if exact else OTHER_ENGINE
         if settings.recompute:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.model.activation_checkpointing_enable({"use_reentrant": False})
         self.guard = Guard(job.bounds)
         self.watchers: list[Watcher] = [TextWatcher(), *job.watchers]
         self.metrics: list[Figures] = []

@@ -225,7 +225,7 @@ def test_the_command(sets: Workspace, tmp_path: Path) -> None:
     [
         (("--data", "calls=much"), "weight 'much' is no number"),
         (("--data", "calls", "--branch", "sing"), "choose from asr, tts, realtime"),
-        (("--data", "calls", "--algorithm", "ppo"), "knows sft"),
+        (("--data", "calls", "--algorithm", "ppo"), "--data is nothing that ppo knows"),
         ((), "nothing to train on"),
     ],
 )

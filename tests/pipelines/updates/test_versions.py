@@ -20,7 +20,8 @@ from tests.policy.conftest import write_hearing_backbone
 from tests.policy.trainers.test_merging import write_adapter
 from trivox.annotation.people.audit import verify
 from trivox.cli import app
-from trivox.pipelines.updates import evaluating, promotion
+from trivox.pipelines.training.mtp import MTPSettings
+from trivox.pipelines.updates import evaluating, merging, promotion
 from trivox.pipelines.updates.comparing import compared, inferior, won
 from trivox.pipelines.updates.evaluating import baseline_of, compare, evaluate
 from trivox.pipelines.updates.merging import MergeRecipe, merge
@@ -39,6 +40,7 @@ from trivox.platform.records import (
 from trivox.platform.registry import promoted, register, resolve
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import backbone_hash
+from trivox.policy.mtp import MTP_WEIGHTS
 from trivox.policy.resident import ADAPTER_WEIGHTS
 
 LOOSE: dict[str, Any] = {
@@ -205,6 +207,31 @@ def test_a_merge_that_makes_something_worse_is_rejected(held: Workspace) -> None
     with pytest.raises(UsageError, match=r"broken is not promoted: (asr|tts|realtime): "):
         promote(held, resolve(held, "broken"))
     assert promoted(held, None) == resolve(held, "tiny")
+
+
+@pytest.mark.slow
+def test_blocks_that_draft_worse_are_trained_anew(
+    held: Workspace, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version that is measured again, and that the decision is about, is the one with the new blocks. (That
+    they draft worse is said to the first question and denied to the second.)"""
+    spoken = [asr_prompt_of(record(320 + i), "ab a") for i in range(2)]
+    set_of(held, "spoken", spoken)
+    answers = iter([True, False])
+    monkeypatch.setattr(merging, "_drafts_worse", lambda found: next(answers))
+    recipe = MergeRecipe(
+        adapters={"asr": 1.0},
+        suites=SUITES,
+        mtp_data={"spoken": 1.0},
+        mtp=MTPSettings(depth=2, steps=2),
+    )
+    made = merge(held, recipe, "whole")
+    assert made["policy"] == "whole-drafts" and made["passed"]
+    changes = made["changes"]["asr"]
+    assert (held.root / made["artefact"] / MTP_WEIGHTS).exists()
+    assert "transcript-errors" in changes
+    promote(held, resolve(held, "whole-drafts"))
+    assert promoted(held, None) == resolve(held, "whole-drafts")
 
 
 def test_a_backbone_without_a_merge(held: Workspace) -> None:
