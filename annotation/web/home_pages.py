@@ -1,5 +1,6 @@
 """The start page, guidelines, the page that says why there is nothing to do, and the language of the pages."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -10,8 +11,10 @@ from trivox.annotation.leads import guidelines, inquiries
 from trivox.annotation.people.principal import Here, Principal
 from trivox.annotation.web.figures import figures_of
 from trivox.annotation.web.house import House
+from trivox.annotation.web.pauses import reason_in
 from trivox.annotation.web.render import LANGUAGE_COOKIE, markdown, own_path, page, words_of
 from trivox.annotation.web.words import LANGUAGES, Words
+from trivox.annotation.work.gates import pause_of
 from trivox.annotation.work.shapes import Nothing, Waiting, Why
 from trivox.platform.records import Inquiry, Role
 
@@ -35,7 +38,7 @@ def home_routes(house: House) -> APIRouter:
             "home.html",
             who,
             at_work=at_work,
-            waiting=house.work.overview(who.person) if at_work else [],
+            waiting=_cards(house, who.person, words) if at_work else [],
             figures=figures_of(house.workspace, who.person, words) if at_work else [],
             inquiries=inquiries.of_person(house.workspace, who.person)[:SHOWN],
             lead_area=house.lead_area if LEADS & who.here else None,
@@ -57,6 +60,15 @@ def home_routes(house: House) -> APIRouter:
         )
 
     return router
+
+
+def _cards(house: House, person: str, words: Words) -> list[Waiting]:
+    """What waits, its warnings in the language of the pages."""
+    cards = house.work.overview(person)
+    return [
+        replace(card, warning=guideline_of(house, card, words)[1]) if card.warning else card
+        for card in cards
+    ]
 
 
 def guideline_of(house: House, card: Waiting, words: Words) -> tuple[str, str | None]:
@@ -86,11 +98,20 @@ def nothing_page(
         who,
         title=words(_title(nothing.reason)),
         nothing=nothing,
+        paused=_paused(house, who.person, campaign, nothing, words),
         campaign=campaign,
         campaign_name=card_of(house.work, who, campaign).name,
         next_step=house.next_step,
         inquiries=own_inquiries(house, who.person, campaign),
     )
+
+
+def _paused(house: House, person: str, campaign: str, nothing: Nothing, words: Words) -> str:
+    """Why work is paused; "" where it is not."""
+    if nothing.reason is not Why.PAUSED:
+        return ""
+    held = pause_of(house.workspace, person, campaign)
+    return nothing.message if held is None else reason_in(words, held)
 
 
 def _title(reason: Why) -> str:

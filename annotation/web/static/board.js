@@ -64,7 +64,7 @@ export class Board extends EventTarget {
     // A turn or a voice stands alone: it starts at its beginning, and leaves no position behind.
     const shared = clip.wave && this.player.current?.wave;
     if (clip.wave) this.selected = clip;
-    return this.player.play(clip, shared ? this.player.now() : 0);
+    return this.player.play(clip, shared ? null : 0);
   }
 
   seek(clip, seconds) { this.selected = clip; return this.player.seek(clip, seconds); }

@@ -1,8 +1,8 @@
 // Plays one clip at a time, and goes from one to another at the same position without a click.
+import { AHEAD_S, begin, end } from "./fade.js";
 import { stretch } from "./stretch.js";
 
 export const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5];
-const FADE_S = 0.012;
 // Decodes before any key was pressed, when a context for playing would not be let start.
 const DECODER = new OfflineAudioContext(1, 1, 48000);
 
@@ -53,35 +53,32 @@ export class Player extends EventTarget {
 
   /** Seconds of the original at which the clip that plays, or played last, is. */
   now() {
-    const live = this.#playing;
-    if (!live) return this.position;
-    const passed = Math.max(0, this.context.currentTime - live.startedAt) * live.speed;
+    return this.#playing ? this.#position(this.#playing, this.context.currentTime) : this.position;
+  }
+
+  #position(live, time) {
+    const passed = Math.max(0, time - live.startedAt) * live.speed;
     return Math.min(live.clip.duration, live.from + passed);
   }
 
   /** Plays clip from a position, by default where the other one was; the beginning when that was its end. */
-  async play(clip, from = this.now()) {
+  async play(clip, wanted = null) {
     await this.load(clip);
     if (!clip.buffer) return;
     await this.context.resume();
-    this.#stop();
+    this.#at(clip, this.speed); // takes a while the first time: not after the moment was chosen
+    const at = this.#stop();
+    const from = wanted ?? this.position;
     const start = from >= clip.duration - 0.05 || from < 0 ? 0 : from;
-    this.#start(clip, start);
+    this.#start(clip, start, at);
     this.current = clip;
     this.#tell("play", clip);
   }
 
-  #start(clip, from) {
-    const source = this.context.createBufferSource();
-    source.buffer = this.#at(clip, this.speed);
-    const gain = this.context.createGain();
-    const startedAt = this.context.currentTime;
-    gain.gain.setValueAtTime(0, startedAt);
-    gain.gain.linearRampToValueAtTime(1, startedAt + FADE_S);
-    source.connect(gain).connect(this.context.destination);
-    source.start(startedAt, from / this.speed);
-    const live = { clip, source, gain, from, startedAt, speed: this.speed };
-    source.onended = () => { if (this.#playing === live) this.#finish(live); };
+  #start(clip, from, at = this.context.currentTime + AHEAD_S) {
+    const voice = begin(this.context, this.#at(clip, this.speed), from / this.speed, at, this.context.destination);
+    const live = { clip, voice, from, startedAt: at, speed: this.speed };
+    voice.source.onended = () => { if (this.#playing === live) this.#finish(live); };
     this.#playing = live;
   }
 
@@ -98,18 +95,17 @@ export class Player extends EventTarget {
     this.#tell("ended", live.clip);
   }
 
+  /** Ends what plays at a moment just ahead, at which something else may begin; the position there is kept. */
   #stop() {
+    const at = this.context.currentTime + AHEAD_S;
     const live = this.#playing;
-    if (!live) return;
-    const end = this.now();
-    const now = this.context.currentTime;
+    if (!live) return at;
+    const reached = this.#position(live, at);
     this.#playing = null;
-    this.position = end;
-    live.gain.gain.cancelScheduledValues(now);
-    live.gain.gain.setValueAtTime(Math.min(1, (now - live.startedAt) / FADE_S), now);
-    live.gain.gain.linearRampToValueAtTime(0, now + FADE_S);
-    live.source.stop(now + FADE_S);
-    this.#report(live, end);
+    this.position = reached;
+    end(live.voice, at);
+    this.#report(live, reached);
+    return at;
   }
 
   #report(live, end) {
@@ -142,12 +138,12 @@ export class Player extends EventTarget {
   }
 
   setSpeed(speed) {
-    const live = this.playing;
-    const at = this.now();
-    if (live) this.#stop();
+    const clip = this.playing;
+    if (clip) this.#at(clip, speed);
+    const at = clip && this.#stop();
     this.speed = speed;
-    if (live) { this.#start(live, at); this.#tell("play", live.clip); }
-    this.#tell("speed", live?.clip ?? null);
+    if (clip) { this.#start(clip, this.position, at); this.#tell("play", clip); }
+    this.#tell("speed", clip);
   }
 
   /** Forget the clips of a task that is over, but those loaded for the next one. */

@@ -189,10 +189,8 @@ class Task {
   }
 
   trouble(error) {
-    const lost = error instanceof Refused && error.status === 404;
-    this.problem.textContent = error instanceof Refused ? error.message : say("offline");
+    this.problem.textContent = wordsFor(error);
     this.problem.hidden = false;
-    if (lost) this.problem.textContent += ` ${say("lost")}`;
   }
 
   end() {
@@ -201,6 +199,14 @@ class Task {
     this.endKeys();
     this.board.close(ahead);
   }
+}
+
+/** Why something was not taken, in the language of the page; what it has no words for, as the server put it. */
+function wordsFor(error) {
+  if (!(error instanceof Refused)) return say("offline");
+  const known = { 401: say("signed_out"), 403: say("signed_out"), 409: say("locked"), 429: say("slow_down") };
+  if (error.status === 404) return `${say("lease_lost")} ${say("lost")}`;
+  return known[error.status] ?? `${say("refused")} ${error.message}`;
 }
 
 /** Puts the task that is due on the page; other pages (a pause, the end) are gone to. */

@@ -2,15 +2,17 @@
 
 import re
 import string
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from trivox.annotation.web.pauses import reason_in
 from trivox.annotation.web.words import LANGUAGES, Words, catalogue, chosen_language
 from trivox.annotation.work.questions import questions
 from trivox.annotation.work.shapes import SkipReason, Why
 from trivox.platform.errors import NotFound
-from trivox.platform.records import Branch
+from trivox.platform.records import Branch, WorkPause
 
 WEB = Path(__file__).resolve().parents[3] / "annotation" / "web"
 
@@ -96,3 +98,26 @@ def test_an_unknown_key_is_named() -> None:
 )
 def test_language_of_a_browser(kept: str | None, accepted: str | None, language: str) -> None:
     assert chosen_language(kept, accepted) == language
+
+
+def test_a_pause_is_told_in_the_language_of_the_pages() -> None:
+    """The checks by their figures, so that nothing of a stored English text is left; leads in their own words."""
+    figures = {
+        "gold": {"asked": 8, "right": 3, "wanted": 0.7},
+        "trap": {"asked": 5, "missed": 2},
+        "straight": {"answer": 3, "count": 19, "of": 20},
+        "side": {"first": 2, "of": 40, "p": 1e-9},
+    }
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    paused = {
+        kind: WorkPause("p", "pr", "c", "a", kind, "stored", now, found)
+        for kind, found in figures.items()
+    }
+    english = {kind: reason_in(Words("en"), one) for kind, one in paused.items()}
+    assert "8 control questions 3 were answered as expected; 70%" in english["gold"]
+    assert "B was preferred in 38 of your last 40" in english["side"]
+    for kind, one in paused.items():
+        chinese = reason_in(Words("zh"), one)
+        assert chinese != english[kind] and "申诉" in chinese and "stored" not in chinese
+    by_lead = WorkPause("p", "pr", "c", "a", "lead", "Let us talk.", now)
+    assert reason_in(Words("zh"), by_lead) == "Let us talk."
