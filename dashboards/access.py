@@ -68,4 +68,5 @@ def cookies() -> Mapping[str, str]:
 
 def here(workspace: Workspace) -> Viewer | None:
     """Who looks at this page now."""
-    return viewer_of(workspace, cookies(), st.context.ip_address)
+    address = st.context.ip_address
+    return viewer_of(workspace, cookies(), address if isinstance(address, str) else None)

@@ -6,9 +6,10 @@ from pathlib import Path
 import streamlit as st
 
 from trivox.annotation.people import accounts
-from trivox.dashboards.gate import WORKSPACE
+from trivox.dashboards.gate import STATIC, WORKSPACE
 from trivox.dashboards.shell import Here, enter
 
+# File below screens/ and last part of the address, title, icon. (Streamlit would show a string here on the page.)
 PAGES = (
     ("overview", "Overview", ":material/monitoring:"),
     ("rounds", "Rounds", ":material/autorenew:"),
@@ -18,12 +19,11 @@ PAGES = (
     ("data", "Data and lineage", ":material/account_tree:"),
     ("cluster", "Cluster", ":material/dns:"),
 )
-"""File below screens/ and last part of the address, title, icon."""
 
 
 def main(root: Path) -> None:
     """The whole app, run anew for every click."""
-    st.set_page_config(page_title="Trivox", page_icon=":material/graphic_eq:", layout="wide")
+    st.set_page_config(page_title="Trivox", page_icon=str(STATIC / "icon.svg"), layout="wide")
     folder = Path(__file__).parent / "screens"
     pages = [
         st.Page(

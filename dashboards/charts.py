@@ -1,6 +1,7 @@
 """Charts. Colours are Okabe and Ito's (2008), which people who are colour-blind tell apart, without black and
 yellow, which vanish on dark or light pages; lines differ in dash too, points in shape."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -63,8 +64,10 @@ def lines(
     y_title: str,
     percent: bool = False,
     band: bool = False,
+    order: Sequence[str] | None = None,
 ) -> alt.LayerChart | None:
-    """Lines over x, each of its own colour and dash; band: with the interval of columns low and high."""
+    """Lines over x, each of its own colour and dash; band: with the interval of columns low and high;
+    order: of names on x."""
     found = rows.filter(pl.col(y).is_not_null())
     if found.is_empty():
         return None
@@ -72,7 +75,12 @@ def lines(
     axis = alt.Axis(format=".0%") if percent else alt.Axis()
     ordered = "N" if found.schema[x] == pl.String else "Q"
     base = alt.Chart(found).encode(
-        x=alt.X(f"{x}:{ordered}", title=x_title, sort=None, axis=alt.Axis(labelLimit=120)),
+        x=alt.X(
+            f"{x}:{ordered}",
+            title=x_title,
+            sort=None if order is None else list(order),
+            axis=alt.Axis(labelLimit=120),
+        ),
         color=colour(by, by),
     )
     drawn = base.mark_line(point=True, strokeWidth=2).encode(

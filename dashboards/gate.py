@@ -24,7 +24,7 @@ WORKSPACE = "TRIVOX_DASHBOARD_WORKSPACE"
 APP = Path(__file__).parent / "app.py"
 _SITE = ("/sign-in", "/sign-out", "/language")
 _LINKS = ("/invite/", "/enter/")
-_STATIC = Path(__file__).parent.parent / "annotation" / "web" / "static"
+STATIC = Path(__file__).parent.parent / "annotation" / "web" / "static"
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -38,7 +38,9 @@ CONFIG = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",
     "client.toolbarMode": "viewer",
-    "theme.primaryColor": "#0072B2",
+    "theme.light.primaryColor": "#0072B2",
+    "theme.dark.primaryColor": "#56B4E9",
+    "runner.magicEnabled": False,
 }
 
 
@@ -67,7 +69,7 @@ def is_of_site(path: str) -> bool:
     """Whether the pages of signing in answer it. Streamlit has files below /static/ too, in folders."""
     if path.startswith("/static/"):
         name = path.removeprefix("/static/")
-        return "/" not in name and (_STATIC / name).is_file()
+        return "/" not in name and (STATIC / name).is_file()
     return path in _SITE or path.startswith(_LINKS)
 
 

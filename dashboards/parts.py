@@ -43,7 +43,7 @@ def table(view: View, name: str, title: str, empty: str, *, height: int | None =
     if rows.is_empty():
         st.caption(empty)
         return
-    shown = {} if height is None else {"height": height}
+    shown = {} if height is None or len(rows) * 36 < height else {"height": height}
     st.dataframe(
         rows, hide_index=True, key=f"table-{name}", column_config=number_columns(rows), **shown
     )  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ def csv(rows: pl.DataFrame, name: str) -> None:
 def view_csv(rows: pl.DataFrame) -> str:
     """As CSV in which no text is a formula of a spreadsheet."""
     nested = [name for name, kind in rows.schema.items() if kind.is_nested()]
-    flat = rows.with_columns(pl.col(name).map_elements(str, pl.String) for name in nested)
+    flat = rows.with_columns(pl.col(name).list.join(" ") for name in nested)
     texts = [name for name, kind in flat.schema.items() if kind == pl.String]
     safe = [pl.col(name).map_elements(plain, pl.String) for name in texts]
     return flat.with_columns(safe).write_csv()

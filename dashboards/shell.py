@@ -1,6 +1,7 @@
 """What every page stands on: the source of its figures, who looks, and one line instead of a crash."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,6 @@ from trivox.dashboards.access import Viewer
 from trivox.dashboards.queries.source import Source
 from trivox.platform.errors import TrivoxError
 from trivox.platform.store import Workspace
-
-_HERE = "trivox_here"
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,10 @@ class Here:
     @property
     def ws(self) -> Workspace:
         return self.source.ws
+
+
+_HERE: ContextVar[Here] = ContextVar("trivox_here")
+"""Set by the app for the page that it runs next, in the same thread."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -49,25 +52,23 @@ def enter(root: Path) -> Here | None:
         st.error(str(error))
         return None
     made = Here(source, viewer)
-    st.session_state[_HERE] = made
+    _HERE.set(made)
     return made
 
 
 def page(draw: Callable[[Here], None]) -> None:
     """Draw a page; what cannot be read is one clear line on it."""
-    here: Here = st.session_state[_HERE]
     try:
-        draw(here)
+        draw(_HERE.get())
     except TrivoxError as error:
         st.error(str(error))
 
 
-def moving(draw: Callable[[Here], None], seconds: float | None) -> None:
+def moving(here: Here, draw: Callable[[Here], None], seconds: float | None) -> None:
     """A part of a page that looks at the data anew every so many seconds, alone; None: only with the page."""
 
     @st.fragment(run_every=seconds)
     def part() -> None:
-        here: Here = st.session_state[_HERE]
         try:
             viewer = access.here(here.ws)
             if viewer is None:

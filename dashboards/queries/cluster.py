@@ -1,6 +1,8 @@
 """Machines: the nodes of Ray, who works on what, how fast rollouts are made, what fails and why."""
 
 import re
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -100,11 +102,30 @@ def _kind(error: str | None) -> str:
     return re.sub(r"^round \S+,? ?", "", error or "unknown")[:80]
 
 
-def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
-    """NODES of the Ray at address, or of the one this machine runs, and why there are none.
+class Nodes:
+    """What a Ray says of its nodes, asked for in the background: a page never waits for a cluster.
 
     Only looks: it starts no Ray and joins none.
     """
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        self._every, self._asked = every_s, 0.0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray-nodes")
+        self._pending: Future[tuple[pl.DataFrame, str]] | None = None
+        self._last = pl.DataFrame(schema=NODES), "Asking Ray …"
+
+    def known(self, address: str | None) -> tuple[pl.DataFrame, str]:
+        """NODES of the Ray at address, or of the one this machine runs, as said last; and why there are none."""
+        if self._pending is not None and self._pending.done():
+            self._last, self._pending = self._pending.result(), None
+        if self._pending is None and time.monotonic() - self._asked > self._every:
+            self._asked = time.monotonic()
+            self._pending = self._thread.submit(ray_nodes, address)
+        return self._last
+
+
+def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
+    """NODES, and why there are none. May take seconds where nobody answers."""
     from ray._raylet import GcsClient
     from ray.exceptions import RayError
 

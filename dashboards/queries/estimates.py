@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from trivox.platform.statistics.intervals import Interval
+from trivox.platform.statistics.intervals import Interval, wilson
 
 Z = 1.959963984540054
 SUMS = ("n", "s", "groups", "ss", "sn", "nn")
@@ -73,6 +73,9 @@ def with_means(sums: pl.DataFrame, low: float = -math.inf, high: float = math.in
     for one in sums.to_dicts():
         given = [one.pop(name) for name in SUMS]
         found, value = interval_of(*given), mean_of(*given)
+        if value in (0.0, 1.0) and (low, high) == (0.0, 1.0):
+            # All alike: the sums see no spread, Wilson's interval of as many groups does.
+            found = wilson(int(value * given[2]), int(given[2]))
         bounds = [max(low, found.low), min(high, found.high)]
         shown = [bound if math.isfinite(bound) else None for bound in bounds]
         rows.append(

@@ -21,7 +21,7 @@ ORDERS = {
     "disagree": "people and reward disagree, widest first",
     "margin": "the reward can hardly tell them apart",
     "flagged": "a gate or watcher spoke up",
-    "all": "all, surest judges first",
+    "any": "all, surest judges first",
 }
 LIST = {
     "sample": pl.String, "prompt": pl.String, "text": pl.String, "judges": pl.String, "votes": pl.Int64,

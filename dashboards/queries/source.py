@@ -97,6 +97,11 @@ class Source:
                 self._known.popitem(last=False)
             return made
 
+    def forget(self) -> None:
+        """As after a change of the data: the next question is answered anew, from what is kept on disk."""
+        with self._lock:
+            self._known.clear()
+
     def part(self, kind: str, branch: str, round_: str) -> Partition | None:
         """The files of one round."""
         found = [one for one in self.parts[kind] if one.key == (branch, round_)]

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from trivox.dashboards import charts, parts
-from trivox.dashboards.queries.cluster import cluster, machine, ray_nodes
+from trivox.dashboards.queries.cluster import Nodes, cluster, machine
 from trivox.dashboards.queries.figures import View
 from trivox.dashboards.shell import Here, moving, page
 
@@ -14,8 +14,14 @@ LOOK_S = 5.0
 EMPTY = "No round has run yet: speed and failures are shown here once one has."
 
 
+@st.cache_resource(show_spinner=False)
+def _nodes() -> Nodes:
+    """One for all sessions."""
+    return Nodes()
+
+
 def draw(here: Here) -> None:
-    moving(_machines, LOOK_S)
+    moving(here, _machines, LOOK_S)
     view = cluster(here.source)
     if view.is_empty:
         st.info(EMPTY)
@@ -36,7 +42,7 @@ def _machines(here: Here) -> None:
         "No worker has a round now: `trivox worker` takes what is queued.",
     )
     st.subheader("Ray nodes")
-    nodes, reason = ray_nodes(os.environ.get("RAY_ADDRESS"))
+    nodes, reason = _nodes().known(os.environ.get("RAY_ADDRESS"))
     if nodes.is_empty():
         st.caption(reason)
     else:

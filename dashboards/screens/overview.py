@@ -25,7 +25,7 @@ def draw(here: Here) -> None:
         st.info(EMPTY)
         return
     parts.notes(view)
-    parts.figures([view.figures[key] for key in _TOTALS], 7)
+    parts.figures([view.figures[key] for key in _TOTALS])
     waiting(view)
     chosen = parts.pick("Branch", BRANCHES, "branch")
     for branch in BRANCHES:

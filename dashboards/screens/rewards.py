@@ -5,6 +5,7 @@ import polars as pl
 import streamlit as st
 
 from trivox.dashboards import charts, parts
+from trivox.dashboards.queries.agreement import bin_names
 from trivox.dashboards.queries.figures import View
 from trivox.dashboards.queries.names import BRANCHES, JUDGES
 from trivox.dashboards.queries.rewards import judge_kinds, rewards, scorers
@@ -65,7 +66,8 @@ def _sure(view: View) -> None:
         lambda: charts.lines(
             view.tables["sure"].with_columns(pl.col("low", "high").fill_null(pl.col("value"))),
             x="subset", y="value", by="scorer", x_title="distance of the two scores, in root mean squares of the round",
-            y_title="right", percent=True,
+            y_title="right",
+            order=bin_names(), percent=True,
         ),
         alt="Share of comparisons a scorer gets right against the distance of its two scores: rising where it knows what it is sure of",
         empty="No distances yet.",
@@ -109,7 +111,7 @@ def _drift(view: View) -> None:
         "drift",
         lambda: charts.lines(
             rows,
-            x="number",
+            x="round",
             y="value",
             by="scorer",
             x_title="round, in order",

@@ -54,7 +54,7 @@ def _watch(here: Here) -> None:
         chosen = parts.pick("Round", [one.id for one in every], "round", every=False)
     one = chosen_round(here.source, branch, chosen)
     assert one is not None
-    moving(lambda now: _state(now, branch, one.id), LOOK_S if one.status in MOVING else None)
+    moving(here, lambda now: _state(now, branch, one.id), LOOK_S if one.status in MOVING else None)
     _curves(here, branch, one)
     view = rounds(here.source, branch, one.id)
     parts.table(

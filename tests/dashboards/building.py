@@ -346,11 +346,15 @@ def _made(round_: str, stage: Stage) -> dict[str, Any]:
     return {}
 
 
+def _voters(round_: str) -> list[str]:
+    return ["ann0", "ann1", "ann2"] if JUDGES[round_] is JudgeKind.HUMAN else ["judge"]
+
+
 def _preferences(round_: str) -> PreferenceSet:
     made = [
         Preference(
             f"pref-{round_}-{n}", "pr", f"{round_}-{n}-2", f"{round_}-{n}-0", 2.0, 1.0,
-            tuple(f"j-t-{round_}-{n}-0-ann{p}" for p in range(3)), (JUDGES[round_],),
+            tuple(f"j-t-{round_}-{n}-0-{judge}" for judge in _voters(round_)), (JUDGES[round_],),
         )
         for n in range(3)
     ]  # fmt: skip

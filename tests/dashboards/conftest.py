@@ -70,4 +70,4 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Show:
 
 def _to(test: AppTest, page: str) -> None:
     """As a deep link does. Before the first run AppTest knows pages by their file, whose name is their address."""
-    test.switch_page(f"pages/{page}.py")
+    test.switch_page(f"screens/{page}.py")

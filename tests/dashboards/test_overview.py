@@ -6,9 +6,9 @@ import pytest
 
 from tests.dashboards.building import build
 from tests.dashboards.conftest import Show
-from trivox.dashboards.pages import overview as page
 from trivox.dashboards.queries.overview import overview
 from trivox.dashboards.queries.source import Source
+from trivox.dashboards.screens import overview as page
 from trivox.platform.store import Workspace
 
 

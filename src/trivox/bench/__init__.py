@@ -21,6 +21,11 @@ BENCHES = {
             "trivox.bench.annotation_page",
         ),
         Bench(
+            "dashboard",
+            "B12: reruns of the dashboards' pages with another filter and from memory; --full: 80 million scores",
+            "trivox.bench.dashboard",
+        ),
+        Bench(
             "rollout-tokens",
             "B4: useful tokens/s of 128 rollouts of long-tailed lengths in 16 slots; against padded generate",
             "trivox.bench.rollout_tokens",
