@@ -8,14 +8,16 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 STAMP := $(VENV)/.trivox-installed
+# The Label Studio server's own virtual environment, for its test.
+LABEL_STUDIO_VENV ?= $(VENV)-label-studio
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo learn test test-slow lint format types docs clean
+.PHONY: help install demo learn test test-slow test-label-studio lint format types docs clean
 
 help: ## Show this list
 	@echo "usage: make TARGET [VENV=.venv] [PYTHON=python3.11] [TORCH_INDEX=URL]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make the virtual environment with everything in it, the offline models too
 
@@ -41,10 +43,14 @@ learn: install ## Train each branch of nano over three seeds and judge it; resum
 	@$(BIN)/python -m trivox.pipelines.updates.learning
 
 test: install ## Run the tests (at most 10 minutes)
-	@$(PYTEST) -q -m "not slow"
+	@$(PYTEST) -q -m "not slow and not label_studio"
 
 test-slow: install ## Run the long tests: browsers, whole flows
-	@$(PYTEST) -q -m slow || [ $$? -eq 5 ] # 5: no test is marked slow
+	@$(PYTEST) -q -m "slow and not label_studio" || [ $$? -eq 5 ] # 5: no test is marked slow
+
+test-label-studio: install ## Test against a real Label Studio server, in an environment of its own (1 GB)
+	@$(BIN)/trivox label-studio install --into $(LABEL_STUDIO_VENV)
+	@TRIVOX_LABEL_STUDIO_VENV=$(abspath $(LABEL_STUDIO_VENV)) $(PYTEST) -q -m label_studio
 
 lint: install ## Check style, import rules and formatting
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . || { echo "try: make format"; exit 1; }

@@ -84,7 +84,8 @@ def _headers(secure: bool) -> Callable[[Request, Next], Awaitable[Response]]:
 
     async def add(request: Request, go_on: Next) -> Response:
         response = await go_on(request)
-        response.headers.update(always)
+        for name, value in always.items():  # a route may know better, for its own response
+            response.headers.setdefault(name, value)
         kept = "no-cache" if request.url.path.startswith(STATIC) else "no-store"
         response.headers.setdefault("Cache-Control", kept)
         return response

@@ -12,7 +12,7 @@ from trivox.annotation.aggregation.outcomes import (
     Verdict,
     verdicts,
 )
-from trivox.annotation.aggregation.votes import Vote, by_task, refuse_mixture, vote_of
+from trivox.annotation.aggregation.votes import Vote, by_task, refuse_mixture, unheard, vote_of
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import Judgement, Preference, PreferenceSet, Task
 
@@ -33,6 +33,7 @@ def aggregate(
     mix_simulated: bool = False,
     method: Method = Method.MAJORITY,
     voided: Collection[str] = (),
+    heard_only: bool = False,
 ) -> PreferenceSet:
     """The preferences that comparisons of two rollouts support; judgements of other tasks are not looked at.
 
@@ -40,12 +41,16 @@ def aggregate(
     that agree, ties included, abstentions not; margin the mean strength in favour of the winner, where a tie is 0
     and a dissent negative. The other methods weigh judges by what the votes together tell of them. An expert's
     decision takes the place of those it decides between. Superseded and voided judgements, controls, repeats, and
-    repeated idempotency keys do not count. The order of tasks and judgements is of no effect.
+    repeated idempotency keys do not count. heard_only: nor do people's judgements without a proof of listening.
+    The order of tasks and judgements is of no effect.
     Raises UsageError for tasks that are no comparisons, for answers that do not fit them, and for simulated
     judges among others unless mix_simulated.
     """
     ordered = sorted(tasks, key=lambda task: task.id)
-    counted = by_task(ordered, judgements, voided)
+    every = list(judgements)
+    if heard_only:
+        voided = {*voided, *(one.id for one in every if unheard(one))}
+    counted = by_task(ordered, every, voided)
     if not mix_simulated:
         refuse_mixture(round, counted)
     votes = {task.id: votes_on(task, counted[task.id]) for task in ordered}
@@ -60,6 +65,7 @@ def aggregate(
             dropped[reason or ABSTAINED] += 1
     preferences.sort(key=lambda one: (one.prompt, one.id))
     name = f"{method.value}@{VERSIONS[method]} min_margin={min_margin:g} min_confidence={min_confidence:g}"
+    name += " heard_only" if heard_only else ""
     made_of = [project, round, name, [one.id for one in preferences], dict(dropped)]
     return PreferenceSet(
         derived_id("ps", *made_of), project, round, name, tuple(preferences), dict(dropped)

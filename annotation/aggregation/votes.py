@@ -10,6 +10,15 @@ from trivox.platform.records import AnswerKind, JudgeKind, Judgement, Purpose, T
 COUNTED = (Purpose.JUDGE, Purpose.ADJUDICATE)
 """Purposes whose answers become preferences; checks of the judge do not."""
 
+UNHEARD = ("label-studio@", "import@")
+"""How the ui_version of judgements begins that come without a proof of listening."""
+
+
+def unheard(judgement: Judgement) -> bool:
+    """Whether nothing shows that a person played the clips: it came from Label Studio or an import."""
+    human = judgement.judge_kind is JudgeKind.HUMAN
+    return human and (judgement.ui_version or "").startswith(UNHEARD)
+
 
 class Vote(NamedTuple):
     """strength: 1..3 for the first item, -3..-1 for the second, 0 for a tie."""

@@ -34,8 +34,8 @@ class LabelStudioTask:
     """A task of Trivox as it lies there.
 
     pushed_to: the LabelStudioProject. key: random; all that is known there of what the task is, and part of its
-    sounds' addresses. presentation: the items in the order shown. data: as it was pushed. remote: its number there,
-    None until it is known.
+    sounds' addresses. presentation: the items in the order shown. data: as it was pushed. remote: its number
+    there, None until it is known.
     """
 
     id: str
@@ -81,8 +81,8 @@ class Refusal(StrEnum):
 
     changed_config, changed_task: what was asked is not what was pushed. not_linked: its account is nobody's.
     not_allowed: the person may not judge. other_hand: another account wrote it than the one it names. prefilled:
-    made from a prediction or imported. too_large, invalid: not of the labelling configuration. bad_answer: no answer
-    to the question. repeated: the person has judged this pair.
+    made from a prediction or imported. too_large, invalid: not of the labelling configuration. bad_answer: no
+    answer to the question. repeated: the person has judged this pair.
     """
 
     CHANGED_CONFIG = "changed_config"
