@@ -62,8 +62,8 @@ class Asker:
         RefusedByConsent."""
         if prompt.branch is Branch.ASR:
             audio = _needed(prompt.audio, prompt, "recording")
-            constraint = asr_constraint(self.speaker.tokens)
-            return self.speaker.asr_request(self._heard(audio), constraint, sampling)
+            text = asr_constraint(self.speaker.tokens)
+            return self.speaker.asr_request(self._heard(audio), text, sampling)
         if prompt.branch is Branch.TTS:
             return self.speaker.tts_request(self._utterance(prompt), seed, sampling)
         constraint = realtime_constraint(self.speaker.tokens)

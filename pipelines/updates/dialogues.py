@@ -147,7 +147,7 @@ class Dialogues:
             reference_text=_ideal(talk.user.persona, asked),
             instruction=talk.user.persona.traits.get("voice"),
             history=tuple(talk.history),
-            persona=talk.user.persona.description,
+            persona=talk.user.persona,
             rubric=self.rubric,
         )
 

@@ -1,7 +1,7 @@
 """What a version is measured by on a branch: held-out prompts or simulated users, scorers, margins."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,7 +118,9 @@ def measure(ws: Workspace, speaker: Speaker, branch: Branch, suites: Suites) -> 
     for name in suites.scorers(branch):
         for row, value in zip(found, build(name).score(items), strict=True):
             row[name] = value.value
-    rows = ({"prompt": item.prompt} | row for item, row in zip(items, found, strict=True))
+    rows: Iterator[dict[str, Any]] = (
+        {"prompt": item.prompt, **row} for item, row in zip(items, found, strict=True)
+    )
     return Measured(tuple(rows))
 
 

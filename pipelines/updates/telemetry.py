@@ -60,14 +60,14 @@ class TensorBoard:
         except ImportError:
             way_out = _WAY_OUT.format("tensorboard", "tensorboard")
             raise ConfigError(f"telemetry.tensorboard: TensorBoard is missing: {way_out}") from None
-        self._writer = SummaryWriter(folder)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(folder)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
 
 class MLflow:

@@ -18,6 +18,7 @@ from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_not
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS, claim, latest, sweep
 from trivox.policy.trainers.common import (
+    TOKEN_MODULES,
     OnFigures,
     check_finite,
     figures_callback,
@@ -60,6 +61,9 @@ class DPOSettings(BaseModel):
     """Rank of the update of each linear layer (Hu et al. 2021)."""
     lora_alpha: int = Field(32, ge=1)
     """The update is scaled by alpha / rank."""
+    train_tokens: bool = False
+    """Whether the rows of the tokens and the head are trained too, in full, as a model with new audio tokens needs
+    it."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
     reference_every: int = Field(0, ge=0)
@@ -197,7 +201,8 @@ def _trainer(
         activation_checkpointing=settings.recompute,
     )
     weighed = [pair if settings.confidence_weights else replace(pair, weight=1.0) for pair in pairs]
-    config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha)
+    whole = TOKEN_MODULES if settings.train_tokens else ()
+    config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha, whole)
     model = started(backbone.lm, start)
     if settings.reference_every and start is None:
         model = get_peft_model(backbone.lm, config)  # then trl keeps a copy, which can move

@@ -90,9 +90,10 @@ def fold(model: Any, weights: Mapping[str, float], settings: MergeSettings) -> N
     seen = set[int]()
     for module in model.modules():
         if isinstance(module, LoraLayer) and set(module.lora_A) & weights.keys():
-            base = module.get_base_layer().weight
+            layer: Any = module
+            base = layer.get_base_layer().weight
             changes = {
-                name: module.get_delta_weight(name) for name in weights if name in module.lora_A
+                name: layer.get_delta_weight(name) for name in weights if name in module.lora_A
             }
             base += combined(changes, weights, settings).to(base)
         elif isinstance(module, ModulesToSaveWrapper) and settings.whole == "average":

@@ -81,7 +81,7 @@ def noisy(wave: Wave, noise_db: float | None, rng: np.random.Generator) -> Wave:
     noise = np.fft.irfft(spectrum, len(wave))
     level = np.sqrt(np.mean(wave**2)) * 10 ** (-noise_db / 20)
     mixed = wave + noise * level / np.sqrt(np.mean(noise**2))
-    return np.clip(mixed, -1, 32767 / 32768).astype(np.float32)
+    return np.asarray(np.clip(mixed, -1, 32767 / 32768), np.float32)
 
 
 def scored_preferences(

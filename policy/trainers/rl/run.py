@@ -20,7 +20,13 @@ from trivox.policy.engine import InProcessEngine, RolloutEngine
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 from trivox.policy.rows import Row, collate
 from trivox.policy.trainers.checkpoints import claim, latest, save_state, sweep
-from trivox.policy.trainers.common import TrainedAdapter, check_finite, lora_config, started
+from trivox.policy.trainers.common import (
+    TOKEN_MODULES,
+    TrainedAdapter,
+    check_finite,
+    lora_config,
+    started,
+)
 from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, calibrated
 from trivox.policy.trainers.rl.algorithms import GRPO, PPO, Algorithm
 from trivox.policy.trainers.rl.critic import ValueHead
@@ -135,7 +141,9 @@ class Run:
         with without_renaming_notices():
             if self.job.start is not None:
                 return started(backbone.lm, self.job.start)
-            config = lora_config(backbone.lm, self.settings.lora_rank, self.settings.lora_alpha)
+            whole = TOKEN_MODULES if self.settings.train_tokens else ()
+            rank, alpha = self.settings.lora_rank, self.settings.lora_alpha
+            config = lora_config(backbone.lm, rank, alpha, whole)
             return get_peft_model(backbone.lm, config)
 
     def _optimiser(self) -> torch.optim.Optimizer:

@@ -51,6 +51,9 @@ class PolicyGradientSettings(BaseModel):
     """Rank of the update of each linear layer (Hu et al. 2021)."""
     lora_alpha: int = Field(32, ge=1)
     """The update is scaled by alpha / rank."""
+    train_tokens: bool = False
+    """Whether the rows of the tokens and the head are trained too, in full, as a model with new audio tokens needs
+    it."""
     checkpoint_every: int = Field(10, ge=1)
     """Steps between checkpoints, from which a run that was stopped goes on."""
     recompute: bool = False

@@ -182,7 +182,7 @@ def _grpo(folder: Path, place: Path) -> Callable[[], object]:
 def _trl_grpo(folder: Path, place: Path) -> Callable[[], object]:
     from trl import GRPOConfig, GRPOTrainer
 
-    def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
+    def reward(completion_ids: list[list[int]], **_: Any) -> list[float | None]:
         return [float(len(one) % 7) for one in completion_ids]
 
     arguments = GRPOConfig(
@@ -278,7 +278,8 @@ def _trl_dpo(folder: Path, place: Path) -> Callable[[], object]:
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-            trainer.model.save_pretrained(out)
+            trained: Any = trainer.model
+            trained.save_pretrained(out)
 
     return _quietly(train)
 

@@ -122,7 +122,7 @@ def train(
         return _train_sft(recipe, overrides, name, workspace, dry_run, json)
     _refuse(asked, {"--data": data, "--full": full or None, "--exclude": exclude or None})
     _refuse(asked, {"--steps": steps} if asked == "dpo" else {"--epochs": epochs})
-    overrides = {
+    changed: dict[str, Any] = {
         "algorithm": asked,
         "branch": _one_branch(branch),
         "parent": parent,
@@ -133,7 +133,7 @@ def train(
         f"{asked}.epochs": epochs,
         f"{asked}.learning_rate": learning_rate,
     }
-    return _update(recipe, overrides, name, workspace, dry_run, json)
+    return _update(recipe, changed, name, workspace, dry_run, json)
 
 
 def train_mtp(

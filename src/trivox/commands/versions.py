@@ -111,13 +111,18 @@ def compare(
         found[one.value] = (baseline.name, compared(ws, version, baseline, one, asked))
     if json:
         told = {
-            name: {"with": baseline, "evaluation": one.id, "proxy": one.proxy, **one.results}
-            for name, (baseline, one) in found.items()
+            name: {
+                "with": against,
+                "evaluation": result.id,
+                "proxy": result.proxy,
+                **result.results,
+            }
+            for name, (against, result) in found.items()
         }
         return print_json({"policy": version.name, "branches": told})
-    for name, (baseline, one) in found.items():
-        typer.echo(f"{version.name} against {baseline} on {name}")
-        _show_comparison(one.results, one.proxy)
+    for name, (against, result) in found.items():
+        typer.echo(f"{version.name} against {against} on {name}")
+        _show_comparison(result.results, result.proxy)
 
 
 def promote(

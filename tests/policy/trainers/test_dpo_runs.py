@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from trivox.platform.errors import ConfigError
+from trivox.policy.backbone import Backbone
 from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.trainers.dpo import DPOSettings, TokenPair, TrainedAdapter, train_dpo
 
@@ -86,3 +87,17 @@ def test_a_reference_that_moves(
         train_dpo(
             backbone_folder, pairs, moving, tmp_path / "no", 3, reference_cache=tmp_path / "cache"
         )
+
+
+def test_rows_of_tokens_train_too(
+    backbone_folder: Path, pairs: Sequence[TokenPair], settings: DPOSettings, tmp_path: Path
+) -> None:
+    """At the start nothing has moved from the reference, which is the backbone with the adapter off; then it
+    does."""
+    changed = settings.model_copy(update={"train_tokens": True})
+    made = train_dpo(backbone_folder, pairs, changed, tmp_path, 3)
+    assert made.metrics[0]["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    assert made.metrics[-1]["rewards/margins"] > 0.01
+    rows = next(v for n, v in load_file(tmp_path / ADAPTER_WEIGHTS).items() if "embed_tokens" in n)
+    before = Backbone.load(backbone_folder).lm.get_input_embeddings().weight
+    assert rows.shape == before.shape and not torch.equal(rows, before)

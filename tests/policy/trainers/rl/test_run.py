@@ -100,6 +100,32 @@ def test_the_adapter_loads_and_off_is_the_backbone(backbone: Path, tmp_path: Pat
         assert torch.equal(logits_of(speaker.engine.model, ids), wanted)
 
 
+def test_rows_of_tokens_train_too_and_off_is_the_backbone(backbone: Path, tmp_path: Path) -> None:
+    """Rows and head in full beside LoRA; stopped and resumed to the same bits; off, the backbone's logits."""
+    settings = GRPO_SMALL.model_copy(update={"train_tokens": True})
+
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    whole = train_grpo(job_of(backbone, tmp_path / "whole", length_control, settings), settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_grpo(
+            job_of(backbone, tmp_path / "cut", length_control, settings, on_step=stop), settings
+        )
+    again = train_grpo(job_of(backbone, tmp_path / "cut", length_control, settings), settings)
+    assert again.weights_hash == whole.weights_hash
+    lm = Backbone.load(backbone).lm
+    rows = next(v for n, v in weights_of(tmp_path / "whole").items() if "embed_tokens" in n)
+    assert not torch.equal(rows, lm.get_input_embeddings().weight)
+    ids = torch.tensor([[3, 17, 6, 20, 21]])
+    wanted, policy = logits_of(lm, ids), ResidentPolicy(backbone)
+    with policy.using(tmp_path / "whole") as speaker:
+        assert not torch.equal(logits_of(speaker.engine.model, ids), wanted)
+    with policy.using(None) as speaker:
+        assert torch.equal(logits_of(speaker.engine.model, ids), wanted)
+
+
 @torch.no_grad()
 def logits_of(lm: Any, ids: torch.Tensor) -> torch.Tensor:
     logits: torch.Tensor = lm(ids).logits
