@@ -15,6 +15,7 @@ from trivox.commands import (
     dashboard,
     data,
     demo,
+    label_studio,
     nano,
     people,
     personas,
@@ -55,6 +56,7 @@ app.add_typer(people.app, name="people")
 app.add_typer(personas.app, name="persona")
 app.add_typer(reward.app, name="reward")
 app.add_typer(campaigns.app, name="campaign")
+app.add_typer(label_studio.app, name="label-studio")
 app.add_typer(samples.app, name="sample")
 app.add_typer(asr.app, name="asr")
 app.add_typer(speech.tts, name="tts")
