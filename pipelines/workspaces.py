@@ -8,16 +8,17 @@ from trivox.platform.hashing import derived_id
 from trivox.platform.records import PolicyStatus, PolicyVersion
 from trivox.platform.registry import register
 from trivox.platform.store import Workspace
+from trivox.platform.store.config import WorkspaceConfig
 from trivox.policy.backbone import PACKAGED, backbone_hash, locate
 
 NANO = "trivox-nano-v2"
 BUILTIN_TRAIN, BUILTIN_TEST, BUILTIN_SEED = 400, 200, 0
 
 
-def init_workspace(root: Path) -> Workspace:
+def init_workspace(root: Path, config: WorkspaceConfig | None = None) -> Workspace:
     """`trivox init`: raises UsageError where a workspace is already."""
-    policy = packaged_nano("default")
-    ws = Workspace.create(root)
+    policy = packaged_nano(config.project if config else "default")
+    ws = Workspace.create(root, config)
     register(ws, policy)
     builtin_prompts(ws, train=BUILTIN_TRAIN, test=BUILTIN_TEST, seed=BUILTIN_SEED)
     return ws

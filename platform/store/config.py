@@ -55,6 +55,14 @@ class WorkspaceConfig(BaseModel):
         )
 
 
+def workspace_config(project: str, database: str | None, storage: str | None) -> WorkspaceConfig:
+    """database and storage: URLs, None for what lies in the workspace's own folder."""
+    base = f"{storage.rstrip('/')}/" if storage else ""
+    places = {name: f"{base}{name}" for name in ("audio", "tables", "artefacts")}
+    given = {"project": project} | ({"database": database} if database else {}) | places
+    return WorkspaceConfig.model_validate(given)
+
+
 def read_config(root: Path) -> WorkspaceConfig:
     """The configuration of the workspace at root.
 

@@ -39,7 +39,8 @@ class Records:
         self._engine = engine
         self._writer = writing(engine)
         self._relaxed = writing(engine, durable=False)
-        self._place = place
+        self._place = self.place = place
+        self.dialect = engine.dialect.name
         self._open: ContextVar[sa.Connection | None] = ContextVar(
             "trivox_transaction", default=None
         )
@@ -60,7 +61,7 @@ class Records:
             with self._writing() as connection:
                 return sum(self._insert(connection, kind, kinds[kind]) for kind in ordered)
 
-        return self._again(insert)
+        return self.again(insert)
 
     def _insert(self, connection: sa.Connection, kind: type[Any], records: list[Any]) -> int:
         codec, table = codec_of(kind), table_of(kind)
@@ -102,7 +103,7 @@ class Records:
             with self._reading() as connection, sql_errors(self._place):
                 return connection.execute(query, given).mappings().all()
 
-        return [codec.from_row(row) for row in self._again(select)]
+        return [codec.from_row(row) for row in self.again(select)]
 
     def replace(self, record: Any) -> None:
         """Put record in the place of the one of its id; only the kinds of MUTABLE.
@@ -123,7 +124,7 @@ class Records:
                 if connection.execute(change, row).rowcount == 0:
                     raise NotFound(f"no {kind.__name__} {record.id!r} in {self._place}")
 
-        self._again(update)
+        self.again(update)
 
     @contextmanager
     def statements(self, *, write: bool) -> Iterator[sa.Connection]:
@@ -131,7 +132,7 @@ class Records:
         with self._connected(self._writer if write else self._engine) as connection:
             yield connection
 
-    def _again(self, work: Callable[[], T]) -> T:
+    def again(self, work: Callable[[], T]) -> T:
         """work, which is whole in itself and may be repeated; inside a transaction only the caller may do so."""
         return work() if self._open.get() is not None else retried(work)
 
@@ -160,7 +161,7 @@ class Records:
             with self.transaction():
                 return work()
 
-        return self._again(whole)
+        return self.again(whole)
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
@@ -171,11 +172,11 @@ class Records:
     @contextmanager
     def unlocked(self) -> Iterator[sa.Connection]:
         """A connection outside of any transaction, for what the database does with the whole file."""
-        with (
-            sql_errors(self._place),
-            self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
-        ):
-            yield connection
+        sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite's driver begins nothing by itself here: only our own BEGIN is to be left out.
+        options = {"trivox_begin": "SELECT 1"} if sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with sql_errors(self._place), self._engine.connect() as connection:
+            yield connection.execution_options(**options)
 
     def latest(self, kind: type[R]) -> R | None:
         """The record added last; None when there is none."""

@@ -71,11 +71,22 @@ app.command("bench")(bench.bench)
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make it.")] = DEFAULT_WORKSPACE,
+    database: Annotated[
+        str | None, typer.Option(help="URL, such as postgresql://user@host/name. Default: SQLite.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="URL such as s3://bucket/trivox for audio, tables and artefacts. Default: folders."
+        ),
+    ] = None,
+    project: Annotated[str, typer.Option(help="The project to work in.")] = "default",
 ) -> None:
     """Make a workspace: the folder that holds database, audio, scores and adapters of your projects."""
     from trivox.pipelines.workspaces import init_workspace
+    from trivox.platform.store.config import workspace_config
 
-    ws = init_workspace(folder)
+    ws = init_workspace(folder, workspace_config(project, database, storage))
     typer.echo(f"workspace {ws.root} is ready; next: trivox round run --workspace {folder} --help")
 
 
