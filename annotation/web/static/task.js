@@ -77,8 +77,10 @@ class Task {
 
   /** key -> what it does and the words for it in the help. */
   actions() {
-    const clips = Object.fromEntries(this.board.rows.map((row) => [
-      row.label.toLowerCase(), { run: () => this.board.toggle(row), words: say("hear", { label: row.label }) }]));
+    // Several clips go by their number: from C on their letters have other work.
+    const named = this.article.dataset.kind === "rank" ? (_, place) => "1234567890"[place] : (row) => row.label.toLowerCase();
+    const byKey = this.board.rows.map((row, place) => [named(row, place), row]).filter(([key]) => key);
+    const clips = Object.fromEntries(byKey.map(([key, row]) => [key, { run: () => this.board.toggle(row), words: say("hear", { label: row.label }) }]));
     const all = {
       ...clips,
       " ": { run: () => this.board.pause(), words: say("space") },
