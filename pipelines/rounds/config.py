@@ -7,11 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN
 from trivox.annotation.simulated import SimulatedJudge
 from trivox.pipelines.pools.cluster import Resources
+from trivox.pipelines.updates.recipe import (
+    DialogueSection,
+    RehearsalSection,
+    RewardSection,
+    TelemetrySection,
+    WatchSection,
+)
+from trivox.pipelines.updates.suites import BranchSuite
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch, Sampling
 from trivox.platform.scoring import check_families
 from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
+from trivox.policy.trainers.rl.settings import GRPOSettings, PPOSettings
 from trivox.reward_models.bradley_terry.training import RewardSettings
 from trivox.reward_models.generative.config import JudgeConfig
 from trivox.reward_models.registry import families
@@ -121,13 +130,35 @@ class PublishSection(Section):
     """The mean paired change of held-out word error rate must not lie above this."""
 
 
+class UpdateSection(Section):
+    """grpo and ppo: what an answer is worth, what is watched, and how the branch is measured afterwards
+    (docs/training.md)."""
+
+    reward: RewardSection = RewardSection()
+    """What an answer is worth."""
+    watch: WatchSection = WatchSection()
+    """Figures outside the reward, and where they stop the run."""
+    rehearsal: RehearsalSection = RehearsalSection()
+    """Supervised rows that are mixed in, so that no branch forgets."""
+    dialogue: DialogueSection = DialogueSection()
+    """The simulated user of realtime."""
+    telemetry: TelemetrySection = TelemetrySection()
+    """Where the figures of each step go beside the workspace's own."""
+    grpo: GRPOSettings | None = None
+    """Settings of GRPO; its defaults where the table is not there."""
+    ppo: PPOSettings | None = None
+    """Settings of PPO."""
+    suite: BranchSuite = BranchSuite()
+    """How candidate and parent are measured; no prompts named: those of the round."""
+
+
 class RoundConfig(Section):
     """A round, from rollouts to a published policy."""
 
     branch: Branch = Branch.TTS
     """Which regime of the model is improved."""
-    algorithm: Literal["dpo"] = "dpo"
-    """How preferences update the policy."""
+    algorithm: Literal["dpo", "grpo", "ppo"] = "dpo"
+    """dpo: preferences between candidates update the policy; grpo, ppo: rewards on what it says, step by step."""
     policy: str = "nano"
     """Version to start from: a name, an id, or the start of an id."""
     prompts: str = "nano-domain"
@@ -142,13 +173,22 @@ class RoundConfig(Section):
     train_reward: RewardSettings | None = None
     """A reward model of the round's preferences, where this table is there; registered beside the policy."""
     train: DPOSettings = DPOSettings()
+    """Of dpo."""
+    update: UpdateSection = UpdateSection()
+    """Of grpo and ppo."""
     evaluate: EvaluateSection = EvaluateSection()
     publish: PublishSection = PublishSection()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.branch is not Branch.TTS:
-            raise ValueError(f"rounds on branch {self.branch.value!r} are not built yet: use 'tts'")
+        if self.algorithm == "dpo" and self.branch is not Branch.TTS:
+            other = "grpo" if self.branch is Branch.ASR else "ppo"
+            raise ValueError(
+                f"a dpo round compares candidates of branch 'tts', not {self.branch.value!r}: use algorithm "
+                f"{other!r}, or `trivox policy train --algorithm dpo` on preferences that you have"
+            )
+        if self.algorithm == "dpo" and self.update != UpdateSection():
+            raise ValueError("[update] belongs to algorithm grpo or ppo: leave it out")
         monitor = self.evaluate.monitor
         watching = [monitor] if monitor is not None else []
         families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators, *watching])
@@ -161,6 +201,11 @@ class RoundConfig(Section):
         if self.label.judges == "simulated" and not self.score.rewards:
             raise ValueError("simulated judges need at least one scorer in score.rewards")
         return self
+
+    @property
+    def by_rewards(self) -> bool:
+        """Whether rewards update the policy, and nobody compares candidates."""
+        return self.algorithm != "dpo"
 
     @property
     def trains_reward(self) -> bool:

@@ -134,7 +134,7 @@ def released(ws: Workspace, round_: Round, status: RoundStatus, error: str | Non
         if current.status is RoundStatus.CANCELLED or (
             current.status is RoundStatus.PAUSED and not ended
         ):
-            status, error = current.status, None
+            status, error = current.status, current.error
         return _put(ws, current, status=status, error=error, worker=None, lease_until=None)
 
 

@@ -12,10 +12,12 @@ from trivox.pipelines.rounds.lease import Lease, changed, kept, released, take
 from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.stages import STAGES
 from trivox.pipelines.rounds.upgrades import check_version
-from trivox.platform.errors import StageFailed, StoreError, TrivoxError
+from trivox.platform.errors import BudgetSpent, StageFailed, StoreError, TrivoxError
 from trivox.platform.progress import say
-from trivox.platform.records import CostEntry, Round, RoundStatus, Stage, StageRun
+from trivox.platform.records import Round, RoundStatus, Stage, StageRun
+from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import book, check_budget
 
 
 def run_round(ws: Workspace, round_id: str) -> Round:
@@ -43,6 +45,11 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
         if stage in done:
             continue
         round_ = changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
+        try:
+            check_budget(ws.records, project=round_.project, round=round_.id)
+        except BudgetSpent as error:
+            say(str(error))
+            return released(ws, round_, RoundStatus.PAUSED, error=str(error))
         say(f"{number}/{len(stages)} {stage.value}")
         started = datetime.now(UTC)
         with _failure_recorded(ws, round_):
@@ -73,20 +80,17 @@ def _record(
         finished_at=finished,
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
-    cost = CostEntry(
-        id=f"{run.id}:cpu",
-        project=round_.project,
-        round=round_.id,
-        campaign=None,
-        kind="cpu",
-        quantity=(finished - started).total_seconds(),
-        unit="s",
-        price=None,
-        currency=None,
-        created_at=finished,
-        note={"stage": stage.value},
-    )
-    ws.records.add(run, cost)
+    with ws.records.transaction():
+        ws.records.add(run)
+        book(
+            ws.records,
+            project=round_.project,
+            round=round_.id,
+            kind=CostKind.CPU,
+            quantity=(finished - started).total_seconds(),
+            key=("stage", stage.value),
+            note={"stage": stage.value},
+        )
 
 
 @contextmanager

@@ -13,9 +13,11 @@ from typing import Any
 from trivox import __version__
 from trivox.annotation.leads import campaigns
 from trivox.annotation.people.audit import SYSTEM, THE_SYSTEM, By, note
+from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.rounds.finding import ENDED, find_prompt_set, find_round
+from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.owner import is_dead
 from trivox.pipelines.rounds.production import check_speakable
 from trivox.pipelines.rounds.views import (
@@ -36,7 +38,6 @@ from trivox.platform.records import (
     Round,
     RoundStatus,
     Split,
-    Stage,
 )
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
@@ -169,7 +170,10 @@ class RoundService:
     def _refuse_reach(self, config: RoundConfig) -> None:
         """A generative judge is a folder of this machine, or an address that it sends a key of its own to: who
         comes over the network does not choose those. Raises ConfigError."""
-        if config.label.grm is not None and self.by.actor != SYSTEM:
+        if self.by.actor == SYSTEM:
+            return
+        updating.refuse_reach(config)
+        if config.label.grm is not None:
             raise ConfigError(
                 "label.grm names folders, addresses and keys of the machine that works: enqueue this round there, "
                 "with `trivox round run --enqueue`"
@@ -193,6 +197,9 @@ class RoundService:
             return known
         round_ = _new(self.ws, config)
         ctx = RoundContext.of(self.ws, round_)
+        if ctx.config.by_rewards:
+            updating.check(self.ws, ctx.config)
+            return round_
         for split in (Split.TRAIN, Split.TEST):
             check_speakable(ctx, ctx.split(split))
         return round_
@@ -227,7 +234,7 @@ def _new(ws: Workspace, config: RoundConfig) -> Round:
         prompt_set=resolved.prompts,
         config=stored,
         seed=config.seed,
-        stage=Stage.ROLLOUT,
+        stage=stages_of(resolved)[0],
         status=RoundStatus.QUEUED,
         created_at=now,
         updated_at=now,

@@ -14,6 +14,7 @@ from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.rounds.finding import manifests
 from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.owner import is_dead
+from trivox.pipelines.rounds.updating import recipe_of
 from trivox.platform.records import (
     CostEntry,
     Decision,
@@ -141,6 +142,10 @@ def plan_of(ws: Workspace, round_: Round, exists: bool) -> Plan:
 
 def _work(ctx: RoundContext) -> dict[str, int]:
     config = ctx.config
+    if config.by_rewards:
+        settings = recipe_of(config).gradient
+        each = settings.prompts * settings.samples
+        return {"steps": settings.steps, "rollouts": settings.steps * each}
     prompts = min(config.rollout.prompts, len(ctx.prompt_set.prompts(Split.TRAIN)))
     held = min(config.evaluate.prompts, len(ctx.prompt_set.prompts(Split.TEST)))
     made = config.rollout.candidates
@@ -210,6 +215,8 @@ def _stage_states(round_: Round, done: Mapping[Stage, StageRun]) -> list[StageSt
 
 def _stages(round_: Round) -> list[Stage]:
     """Also of a round whose configuration this version does not know."""
+    if round_.algorithm != "dpo":
+        return [Stage.TRAIN, Stage.EVALUATE, Stage.PUBLISH]
     trains = round_.config.get("train_reward") is not None
     return [stage for stage in Stage if trains or stage is not Stage.TRAIN_REWARD]
 

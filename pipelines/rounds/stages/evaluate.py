@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from trivox.pipelines.evaluation import Verdicts, compare_policies
+from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.rounds.production import check_speakable, produce, requests_for, score
 from trivox.platform.errors import ConfigError
@@ -23,6 +24,10 @@ SUITE = "tts-held-out@1"
 
 
 def run(ctx: RoundContext) -> Outcome:
+    return updating.evaluate(ctx) if ctx.config.by_rewards else _of_speech(ctx)
+
+
+def _of_speech(ctx: RoundContext) -> Outcome:
     candidate = ctx.ws.records.get(PolicyVersion, ctx.outputs(Stage.TRAIN)["policy"])
     prompts, excluded = check_speakable(ctx, _held_out(ctx))
     pairs = _speak(ctx, candidate, prompts)

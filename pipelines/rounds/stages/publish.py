@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.config import PublishSection
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.platform.records import Decision, Evaluation, PolicyVersion, Stage
@@ -13,7 +14,9 @@ ACTOR = "gate:publish@1"
 def run(ctx: RoundContext) -> Outcome:
     candidate = ctx.ws.records.get(PolicyVersion, ctx.outputs(Stage.TRAIN)["policy"])
     evaluation = ctx.ws.records.get(Evaluation, ctx.outputs(Stage.EVALUATE)["evaluation"])
-    faults = gate(evaluation.results, ctx.config.publish)
+    limits = ctx.config.publish
+    by_rewards = ctx.config.by_rewards
+    faults = updating.faults(evaluation, limits) if by_rewards else gate(evaluation.results, limits)
     decided = ctx.ws.records.find(Decision, subject=candidate.id)
     decision = decided[0] if decided else _decide(ctx, candidate, evaluation, faults)
     return Outcome(

@@ -5,6 +5,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.hashing import derived_id
@@ -26,6 +27,10 @@ ARTEFACTS = "artefacts"
 
 
 def run(ctx: RoundContext) -> Outcome:
+    return updating.train(ctx) if ctx.config.by_rewards else _by_preferences(ctx)
+
+
+def _by_preferences(ctx: RoundContext) -> Outcome:
     preferences = ctx.ws.records.get(PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"])
     tokens = TokenMap.load(ctx.backbone_folder)
     pairs = _pairs(ctx, tokens, preferences)

@@ -31,7 +31,7 @@ def written(tmp_path: Path, toml: str) -> Path:
         ("[rollout]\ncandidates = 1", ("rollout.candidates", "2")),
         ("[train]\nbetas = 1", ("train.betas", "known keys:", "beta", "lora_rank")),
         ("[rollout]\nprompts = 'many'", ("rollout.prompts", "integer")),
-        ("branch = 'asr'", ("'asr'", "not built yet", "'tts'")),
+        ("branch = 'asr'", ("'asr'", "use algorithm 'grpo'", "'tts'")),
         ("[score]\nrewards = ['whisper']", ("'whisper'", "whisper-base-wer")),
         ("[score]\nrewards = []\n[label]\njudges = 'simulated'", ("at least one scorer",)),
         ("rollout = [", ("not valid TOML",)),

@@ -13,6 +13,7 @@ import pytest
 
 from tests.pipelines.conftest import FakeStages, Queue
 from trivox.pipelines.rounds import lease
+from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
 from trivox.pipelines.rounds.finding import manifests
 from trivox.pipelines.rounds.owner import worker_name
@@ -20,13 +21,16 @@ from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.service import RoundService
 from trivox.platform.errors import ConfigError, StageFailed, UsageError
 from trivox.platform.records import (
+    Branch,
     CostEntry,
     Round,
     RoundStatus,
     Stage,
     StageRun,
 )
+from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import book, set_budget
 
 ALL = ["rollout", "score", "compare", "label", "aggregate", "train", "evaluate", "publish"]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -249,3 +253,43 @@ def test_a_long_stage_keeps_its_lease(
 
     fakes.answers[Stage.TRAIN] = long
     assert run_round(ws, queued().id).status is RoundStatus.DONE
+
+
+def test_a_spent_budget_pauses_the_round_between_stages_until_it_is_raised(
+    ws: Workspace, queued: Queue, fakes: FakeStages
+) -> None:
+    round_ = queued()
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=5.0, round=round_.id)
+    spend = {"project": ws.project, "round": round_.id, "kind": CostKind.CPU, "quantity": 9.0}
+
+    def costly(_: RoundContext) -> Outcome:
+        book(ws.records, key=("a GPU farm",), **spend)  # type: ignore[arg-type]
+        return Outcome({}, {})
+
+    fakes.answers[Stage.SCORE] = costly
+    paused = run_round(ws, round_.id)
+    assert (paused.status, paused.worker) == (RoundStatus.PAUSED, None)
+    assert paused.error is not None and "budget" in paused.error
+    assert fakes.names() == ["rollout", "score"]
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=500.0, round=round_.id)
+    RoundService(ws).resume(round_.id)
+    assert run_round(ws, round_.id).status is RoundStatus.DONE
+    assert fakes.names().count("score") == 1
+
+
+def test_rounds_by_rewards_have_three_stages(
+    ws: Workspace, queued: Queue, fakes: FakeStages
+) -> None:
+    """grpo and ppo draw and score inside `train`; for every branch."""
+    for branch, algorithm in (("asr", "grpo"), ("realtime", "ppo"), ("tts", "grpo")):
+        config = RoundConfig(branch=Branch(branch), algorithm=algorithm, policy="po_base")  # type: ignore[arg-type]
+        round_ = queued(
+            id=f"round_{branch}", branch=Branch(branch), algorithm=algorithm,
+            config=config.model_dump(mode="json"), stage=Stage.TRAIN,
+        )  # fmt: skip
+        assert run_round(ws, round_.id).status is RoundStatus.DONE
+        assert fakes.names()[-3:] == ["train", "evaluate", "publish"]
+        assert [one.stage for one in RoundService(ws).status(round_.id).stages] == fakes.names()[
+            -3:
+        ]
+    assert len(fakes.ran) == 9
