@@ -72,8 +72,8 @@ def sounds_of(one: Prompt | Rollout) -> list[str]:
 class Selection:
     """What filters take of a workspace; `batches` may be walked once.
 
-    refuse: audio ids -> those that may not be used, with the reason: what names them is left out. left_out:
-    reason -> how many records.
+    refuse: audio ids -> those that may not be used, with the reason: what names them is left out. voices,
+    judges: ids of whose data has passed. left_out: reason -> how many records.
     """
 
     ws: Workspace
@@ -82,10 +82,20 @@ class Selection:
     size: int = BATCH
     refuse: Refuse = _refuse_nothing
     left_out: Counter[str] = field(default_factory=Counter)
+    voices: set[str] = field(default_factory=set)
+    judges: set[str] = field(default_factory=set)
     _whole: dict[str, tuple[PromptItem, ...]] = field(default_factory=dict)
 
     def batches(self) -> Iterator[Batch]:
         """Prompts are chosen first; all else follows from them. Raises NotFound for a set that is not there."""
+        for part, records in self._batches():
+            if part == "speakers":
+                self.voices |= {one.id for one in records}
+            elif part == "judgements":
+                self.judges |= {one.judge for one in records}
+            yield part, records
+
+    def _batches(self) -> Iterator[Batch]:
         sets = self._prompt_sets()
         yield from self._prompts()
         cut = map(self._cut_set, sets)

@@ -279,7 +279,7 @@ def _lists(path: Path, gone: Members) -> bool:
 
 def _left(rows: list[tuple[str, str, str]], gone: Members) -> list[tuple[str, str, str]]:
     """Placements are named by set and prompt: the prompt is what counts."""
-    asked = {"placements": "prompts", "scores": "scores"}
+    asked = {"placements": "prompts"}
     kept = []
     for part in {row[0] for row in rows}:
         some = [row for row in rows if row[0] == part]

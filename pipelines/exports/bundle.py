@@ -19,6 +19,7 @@ from trivox.pipelines.consent import Clock, UseOf, refusals, terms_of, utc_now
 from trivox.pipelines.datasets.filters import Filters
 from trivox.pipelines.datasets.members import Members
 from trivox.pipelines.datasets.reading import BATCH
+from trivox.pipelines.datasets.registry import register_export
 from trivox.pipelines.datasets.selection import Selection
 from trivox.pipelines.datasets.versions import PartHash, Tally, check_name, manifest_hash
 from trivox.pipelines.exports.columns import schema_of, to_line, to_table
@@ -224,6 +225,8 @@ def export_bundle(
         left_out={reason: count for reason, count in selection.left_out.items() if count},
         audio=with_audio,
     )
+    moment = made.created_at.isoformat()
+    register_export(ws, out, form, moment, selection.voices, selection.judges)
     write_atomically(out / MANIFEST, made.model_dump_json(indent=2).encode())
     return made
 

@@ -11,6 +11,7 @@ from typing import Any
 from trivox.pipelines.consent import Clock, UseOf, refusals, terms_of, utc_now
 from trivox.pipelines.datasets.filters import Filters
 from trivox.pipelines.datasets.members import Members
+from trivox.pipelines.datasets.registry import register_export
 from trivox.pipelines.datasets.selection import Selection
 from trivox.pipelines.exports.forms import FORMS, Columns, Form, Kit, Refused, with_records
 from trivox.pipelines.exports.pairs import Pair, pairs_of, prompts_of
@@ -82,6 +83,8 @@ def export_preferences(
         raise NotFound(
             f"{ws.root}: nothing to export as {form} ({why or 'no preference is stored'})"
         )
+    moment = clock().isoformat()
+    register_export(ws, out, form, moment, selection.voices, selection.judges)
     _manifest(out, made, wanted)
     return made
 

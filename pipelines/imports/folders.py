@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from trivox.pipelines.imports.rows import Read, Refusal, Row, RowRefused, decoded_lines, inside
+from trivox.pipelines.imports.rows import (
+    Read,
+    Refusal,
+    Row,
+    RowRefused,
+    decoded_lines,
+    inside,
+    placed_lines,
+)
 
 AUDIO_SUFFIXES = frozenset(
     ".wav .flac .mp3 .ogg .oga .opus .m4a .aac .aiff .aif .au .g722 .webm .mp4 .wma .w64 .caf".split()
@@ -15,7 +23,7 @@ def read_ljspeech(root: Path) -> Iterator[Read]:
 
     The normalised text is taken where there is one.
     """
-    for number, line in decoded_lines(root / "metadata.csv"):
+    for number, line, place in placed_lines(root / "metadata.csv"):
         label = f"metadata.csv:{number}"
         if isinstance(line, Refusal):
             yield line
@@ -23,7 +31,7 @@ def read_ljspeech(root: Path) -> Iterator[Read]:
         try:
             yield _ljspeech_row(root, label, line)
         except RowRefused as refused:
-            yield refused.of(label)
+            yield refused.of(label, place)
 
 
 def _ljspeech_row(root: Path, label: str, line: str) -> Row:
@@ -44,15 +52,15 @@ def read_librispeech(root: Path) -> Iterator[Read]:
     """
     for listing in sorted(root.rglob("*.trans.txt")):
         name = listing.relative_to(root).as_posix()
-        for number, line in decoded_lines(listing):
+        for number, line, place in placed_lines(listing):
             label = f"{name}:{number}"
             if isinstance(line, Refusal):
-                yield Refusal(label, line.reason, line.remedy)
+                yield Refusal(label, line.reason, line.remedy, place)
                 continue
             try:
                 yield _librispeech_row(root, listing, label, line)
             except RowRefused as refused:
-                yield refused.of(label)
+                yield refused.of(label, place)
 
 
 def _librispeech_row(root: Path, listing: Path, label: str, line: str) -> Row:

@@ -17,8 +17,18 @@ from trivox.pipelines.imports.manifest import (
     unread_remark,
     validated_row,
 )
-from trivox.pipelines.imports.rows import EncodedAudio, Read, Row, RowRefused, is_split
+from trivox.pipelines.imports.rows import (
+    EncodedAudio,
+    Read,
+    Refusal,
+    Row,
+    RowRefused,
+    is_split,
+    split_named,
+)
+from trivox.pipelines.imports.tables import read_table
 from trivox.platform.errors import BadImport
+from trivox.platform.records import Split
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "transcription", "transcript", "normalized_text", "prompt"),
@@ -44,11 +54,53 @@ def read_hub(source: str) -> Iterator[Read]:
     if (path / "metadata.csv").is_file():
         yield from _audio_folder(path)
         return
+    if path.suffix == ".parquet" or _shards(path):
+        yield from _parquet_rows(path)
+        return
     with tempfile.TemporaryDirectory() as cache, _quiet():
         unread: Counter[str] = Counter()
         for name, part in _load(source, path, cache).items():
             yield from _rows(part, name, _audio_root(path), unread)
         yield from unread_remark(unread)
+
+
+def _shards(path: Path) -> list[Path]:
+    """Parquet files of a folder that `save_to_disk` did not write."""
+    markers = ("state.json", "dataset_dict.json")
+    if not path.is_dir() or any((path / marker).is_file() for marker in markers):
+        return []
+    order = {Split.TRAIN: 0, Split.VALIDATION: 1, Split.TEST: 2}
+
+    def place(file: Path) -> tuple[int, str]:
+        name = file.name.partition(".")[0].partition("-")[0]
+        return (order[split_named(name)] if is_split(name) else 3, file.as_posix())
+
+    return sorted(path.rglob("*.parquet"), key=place)
+
+
+def _parquet_rows(path: Path) -> Iterator[Read]:
+    """File by file and a batch at a time, so that a damaged file costs no other. The split is that of the file's
+    name. Raises BadImport where no file has a column to use."""
+    files = _shards(path) or [path]
+    unread: Counter[str] = Counter()
+    for file in files:
+        for row in read_table(file, "parquet"):
+            if isinstance(row, Refusal):
+                if len(files) == 1 and row.row.endswith(":1"):
+                    raise BadImport(
+                        f"{file}: cannot be loaded as a Hugging Face dataset ({row.reason}): {row.remedy}"
+                    )
+                yield row
+                continue
+            columns = _columns(list(row.values))
+            unread.update(name for name in row.values if name not in columns.values())
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            label = f"{name}:{row.label.rpartition(':')[2]}"
+            try:
+                yield _row(row.values, columns, label, row.split or "", _audio_root(path))
+            except RowRefused as refused:
+                yield refused.of(label, row.values)
+    yield from unread_remark(unread)
 
 
 def _audio_root(path: Path) -> Path:
@@ -111,7 +163,7 @@ def _rows(part: Any, name: str, root: Path, unread: Counter[str]) -> Iterator[Re
         try:
             yield _row(values, columns, label, name, root)
         except RowRefused as refused:
-            yield refused.of(label)
+            yield refused.of(label, values)
 
 
 def _columns(names: list[str]) -> dict[str, str]:
@@ -154,7 +206,7 @@ def _audio_folder(root: Path) -> Iterator[Read]:
                 try:
                     yield _row(dict(values), columns, label, "", root)
                 except RowRefused as refused:
-                    yield refused.of(label)
+                    yield refused.of(label, dict(values))
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadImport(f"{path}: not a CSV table in UTF-8 ({error}): save it again") from None
 

@@ -1,12 +1,14 @@
 """From rows to prompts: texts checked, recordings stored, personas and groups found. Writes no SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from trivox.pipelines.imports.languages import language_tag
 from trivox.pipelines.imports.recordings import Recordings, Whose
 from trivox.pipelines.imports.rows import (
+    EncodedAudio,
     Read,
     Refusal,
     Remark,
@@ -22,6 +24,8 @@ from trivox.platform.errors import NotFound
 from trivox.platform.personas.registry import reference, resolve
 from trivox.platform.records import Audio, Branch, Persona, Prompt, Split, Turn
 from trivox.platform.store import Workspace
+
+ROW_KEYS = tuple(one.name for one in fields(Row) if one.name != "label")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Taken:
     keys: tuple[Key, ...]
     split: Split | None
     licence: str | None
+    row: Row
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Intake:
         try:
             taken = self._take(row)
         except RowRefused as refused:
-            self.refused.append(refused.of(row.label))
+            self.refused.append(refused.of(row.label, values_of(row)))
             return
         earlier = self.taken.get(taken.prompt.id)
         if earlier is None:
@@ -99,7 +104,7 @@ class Intake:
             return
         if None not in (earlier.split, taken.split) and earlier.split != taken.split:
             reason = f"the same as {earlier.label}, which is in {earlier.split}"
-            self.refused.append(Refusal(row.label, reason, "delete one of them"))
+            self.refused.append(Refusal(row.label, reason, "delete one of them", values_of(row)))
             return
         self.repeated += 1
         # A repeated prompt still ties the groups that both rows name.
@@ -114,7 +119,7 @@ class Intake:
         prompt = Prompt.of(branch, (language,), instruction=instruction, **content.payload)
         licence = row.licence or self.request.terms.licence
         keys = _keys(row.group, content)
-        return Taken(row.label, prompt, content.audios, keys, row.split, licence)
+        return Taken(row.label, prompt, content.audios, keys, row.split, licence, row)
 
     def _asr(self, row: Row) -> _Content:
         text = clean_text(row.reference_text or row.text or "")
@@ -188,6 +193,26 @@ class Intake:
                 f"language {row.language!r} is no BCP-47 tag", "write one such as en-US or zh-CN"
             )
         return tag
+
+
+def values_of(row: Row) -> dict[str, Any]:
+    """A row by the keys of a manifest, so that it can be mended as one; paths as they are on this machine."""
+    held: dict[str, Any] = {}
+    for name in ROW_KEYS:
+        value = getattr(row, name)
+        if isinstance(value, EncodedAudio):
+            held[name] = value.data
+        elif name == "turns":
+            held |= {"turns": [_turn_values(turn) for turn in value]} if value else {}
+        elif value not in (None, ()):
+            held[name] = str(value) if isinstance(value, Path | Split) else value
+    return held
+
+
+def _turn_values(turn: RowTurn) -> dict[str, Any]:
+    held = {"role": turn.role, "text": turn.text, "speaker": turn.speaker}
+    audio = {"audio": str(turn.audio)} if turn.audio else {}
+    return {key: value for key, value in held.items() if value is not None} | audio
 
 
 def _whose(row: Row) -> Whose:

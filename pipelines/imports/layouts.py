@@ -14,6 +14,13 @@ from trivox.pipelines.imports.folders import (
 from trivox.pipelines.imports.hub import read_hub
 from trivox.pipelines.imports.manifest import read_manifest
 from trivox.pipelines.imports.rows import Read
+from trivox.pipelines.imports.speech_manifests import (
+    manifest_kind,
+    read_common_voice,
+    read_lhotse,
+    read_nemo,
+    read_verl,
+)
 from trivox.pipelines.imports.texts import read_text_lines
 from trivox.platform.errors import BadImport, NotFound
 
@@ -26,13 +33,22 @@ class Layout(StrEnum):
     JSONL = "jsonl"
     HF = "hf"
     TEXT = "text"
+    NEMO = "nemo"
+    LHOTSE = "lhotse"
+    COMMON_VOICE = "commonvoice"
+    VERL = "verl"
 
 
 _BY_SUFFIX = {
-    ".jsonl": Layout.JSONL, ".ndjson": Layout.JSONL, ".txt": Layout.TEXT, ".parquet": Layout.HF,
-}  # fmt: skip
-_FOLDERS = (Layout.LJSPEECH, Layout.LIBRISPEECH, Layout.FOLDER)
-_FILES = (Layout.JSONL, Layout.TEXT)
+    ".jsonl": Layout.JSONL,
+    ".ndjson": Layout.JSONL,
+    ".json": Layout.JSONL,
+    ".gz": Layout.JSONL,
+    ".txt": Layout.TEXT,
+    ".parquet": Layout.HF,
+}
+_FOLDERS = (Layout.LJSPEECH, Layout.LIBRISPEECH, Layout.FOLDER, Layout.COMMON_VOICE)
+_FILES = (Layout.JSONL, Layout.TEXT, Layout.NEMO)
 _HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
 
 
@@ -66,6 +82,14 @@ def read_rows(source: str, layout: Layout, audio_root: Path | None = None) -> It
             return read_manifest(path, audio_root)
         case Layout.TEXT:
             return read_text_lines(path)
+        case Layout.NEMO:
+            return read_nemo(path, audio_root)
+        case Layout.LHOTSE:
+            return read_lhotse(path, audio_root)
+        case Layout.COMMON_VOICE:
+            return read_common_voice(path)
+        case Layout.VERL:
+            return read_verl(path)
         case _:
             return read_hub(source)
 
@@ -102,14 +126,20 @@ def _of_file(path: Path) -> Layout:
             f"{path}: suffix {suffix!r} fits no layout: name it .jsonl, .txt or .parquet, or give"
             " --layout"
         )
-    _check_kind(path, _BY_SUFFIX[suffix])
-    return _BY_SUFFIX[suffix]
+    found = _BY_SUFFIX[suffix]
+    _check_kind(path, found)
+    kind = manifest_kind(path) if found is Layout.JSONL else None
+    return Layout(kind) if kind else found
 
 
 def _of_folder(path: Path) -> Layout:
     markers = ("state.json", "dataset_dict.json")
     if any((path / marker).is_file() for marker in markers) or any(path.rglob("*.parquet")):
         return Layout.HF
+    if any((path / f"{name}.tsv").is_file() for name in ("train", "test", "validated")):
+        return Layout.COMMON_VOICE
+    if any(path.glob("supervisions*.jsonl*")):
+        return Layout.LHOTSE
     if (path / "metadata.csv").is_file():
         return Layout.LJSPEECH if (path / "wavs").is_dir() else Layout.HF
     if any(path.rglob("*.trans.txt")):
@@ -118,5 +148,5 @@ def _of_folder(path: Path) -> Layout:
         return Layout.FOLDER
     raise BadImport(
         f"{path}: holds no audio and fits no layout: give a folder in LJSpeech or LibriSpeech layout,"
-        " recordings with texts, a saved dataset, or name a .jsonl or .txt file"
+        " recordings with texts, Common Voice, lhotse's manifests, a saved dataset, or name a .jsonl or .txt file"
     )

@@ -41,8 +41,8 @@ from trivox.pipelines.imports.rows import (
     Row,
     RowRefused,
     RowTurn,
-    decoded_lines,
     inside,
+    placed_lines,
     split_named,
 )
 
@@ -85,13 +85,13 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
     root = audio_root or path.parent
     unread: Counter[str] = Counter()
     first_rows: dict[str, int] = {}
-    for number, line in decoded_lines(path):
+    for number, line, place in placed_lines(path):
         label = f"{path.name}:{number}"
         if isinstance(line, Refusal):
             yield line
             continue
         try:
-            values = _object(line)
+            values = mended(_object(line))
             unread.update(unread_keys(values))
             row = validated_row(values)
             if row.id is not None and first_rows.setdefault(row.id, number) != number:
@@ -101,8 +101,21 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
                 )
             yield to_row(row, label, root)
         except RowRefused as refused:
-            yield refused.of(label)
+            yield refused.of(label, place)
     yield from unread_remark(unread)
+
+
+def mended(values: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a row; of a line of a quarantine those that stand in `values`."""
+    if {"row", "reason", "remedy"} <= values.keys():
+        held = values.get("values")
+        if not isinstance(held, dict):
+            raise RowRefused(
+                "a refused row that is not mended", "write its keys and values under `values`"
+            )
+        named = {k: v["file"] for k, v in held.items() if isinstance(v, dict) and "file" in v}
+        return held | named
+    return values
 
 
 def validated_row(values: Mapping[str, Any]) -> ManifestRow:

@@ -3,22 +3,37 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from trivox.pipelines.imports.intake import Intake, Taken
+from trivox.pipelines.imports.intake import Intake, Taken, values_of
+from trivox.pipelines.imports.quarantine import Quarantine
 from trivox.pipelines.imports.recordings import ASR_RATE
 from trivox.pipelines.imports.report import ImportReport
 from trivox.pipelines.imports.rows import Refusal
-from trivox.pipelines.imports.splits import SplitPlan, assign, connected_groups
+from trivox.pipelines.imports.splits import (
+    AUDIO,
+    NAMED,
+    TEXT,
+    Key,
+    SplitPlan,
+    assign,
+    connected_groups,
+)
 from trivox.platform.errors import BadImport
 from trivox.platform.hashing import derived_id
-from trivox.platform.records import Audio, PromptItem, PromptSet, Split
+from trivox.platform.records import Audio, Prompt, PromptItem, PromptSet, Split
 from trivox.platform.store import Workspace
 
 
-def publish(intake: Intake, layout: str, plan: SplitPlan, source: str) -> ImportReport:
-    """Write speakers, audio, prompts and the set; raises BadImport when nothing was taken."""
-    kept, items = _divide(intake, plan)
+def publish(
+    intake: Intake, layout: str, plan: SplitPlan, source: str, add: bool = False
+) -> ImportReport:
+    """Write speakers, audio, prompts and the set; refused rows go into quarantine. add: to the set's latest
+    version, whose prompts stay in their splits. Raises BadImport when nothing was taken."""
+    before = _earlier(intake) if add else ()
+    kept, items = _divide(intake, plan, before)
     if not kept:
         raise BadImport(_nothing_taken(source, intake.refused))
+    quarantine = Quarantine(intake.workspace.root, intake.request.name)
+    quarantine.keep(intake.refused)
     records = intake.workspace.records
     audios = {audio.id: audio for taken in kept for audio in taken.audios}
     speakers = {
@@ -38,6 +53,7 @@ def publish(intake: Intake, layout: str, plan: SplitPlan, source: str) -> Import
         refused=tuple(intake.refused),
         repeated=intake.repeated,
         new_version=new,
+        quarantine=quarantine.file,
         notes=tuple(_notes(intake, [speaker.name for speaker in speakers.values()], others)),
     )
 
@@ -57,11 +73,37 @@ def add_set(workspace: Workspace, name: str, items: Sequence[PromptItem]) -> tup
         return prompt_set, True
 
 
-def _divide(intake: Intake, plan: SplitPlan) -> tuple[list[Taken], list[PromptItem]]:
+def _earlier(intake: Intake) -> tuple[PromptItem, ...]:
+    """The items of the set's latest version, but for prompts that come again."""
+    found = intake.workspace.records.find(
+        PromptSet, project=intake.workspace.project, name=intake.request.name
+    )
+    latest = max(found, key=lambda one: one.version, default=None)
+    return tuple(one for one in latest.items if one.prompt not in intake.taken) if latest else ()
+
+
+def _keys(intake: Intake, item: PromptItem) -> tuple[Key, ...]:
+    """Of a prompt that is there already: its group, its words, its recordings."""
+    prompt = intake.workspace.records.get(Prompt, item.prompt)
+    text = prompt.text or prompt.reference_text or ""
+    letters = "".join(c for c in text.casefold() if c.isalnum())
+    words = [(TEXT, letters)] if letters else []
+    sounds = [(AUDIO, id) for id in (prompt.audio, prompt.reference_audio) if id]
+    return ((NAMED, item.group), *words, *sounds)
+
+
+def _divide(
+    intake: Intake, plan: SplitPlan, before: Sequence[PromptItem] = ()
+) -> tuple[list[Taken], list[PromptItem]]:
     """What is kept and its place in the set; rows that contradict their group's split are refused."""
     rows = list(intake.taken.values())
-    groups = connected_groups([taken.keys for taken in rows])
-    wanted: dict[str, tuple[Split, str]] = {}
+    named = connected_groups(
+        [*(_keys(intake, item) for item in before), *(taken.keys for taken in rows)]
+    )
+    groups = named[len(before) :]
+    wanted: dict[str, tuple[Split, str]] = {
+        group: (item.split, item.source) for group, item in zip(named, before, strict=False)
+    }
     kept: list[tuple[Taken, str]] = []
     for taken, group in zip(rows, groups, strict=True):
         if taken.split is not None:
@@ -72,7 +114,7 @@ def _divide(intake: Intake, plan: SplitPlan) -> tuple[list[Taken], list[PromptIt
         kept.append((taken, group))
     fixed = {group: split for group, (split, _) in wanted.items()}
     splits = assign([group for _, group in kept], fixed, plan)
-    items = [
+    items = list(before) + [
         PromptItem(
             taken.prompt.id, splits[group], group, taken.licence, intake.source_name + taken.label
         )
@@ -86,6 +128,7 @@ def _contradiction(taken: Taken, split: Split, first: str) -> Refusal:
         taken.label,
         f"is in {taken.split}, but {first}, of the same text, recording or group, is in {split}",
         "put both in one split, or delete one",
+        values_of(taken.row),
     )
 
 

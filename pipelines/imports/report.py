@@ -1,6 +1,7 @@
 """What an import tells about itself."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from trivox.pipelines.imports.rows import Refusal
 from trivox.platform.records import PromptSet
@@ -12,6 +13,7 @@ class ImportReport:
 
     repeated: rows equal to an earlier one, kept once. new_version: False where the latest version of the
     set holds the same already and is returned. notes: lines for people: consents, resampling, keys not read.
+    quarantine: where refused rows are kept to be mended.
     """
 
     prompt_set: PromptSet
@@ -22,3 +24,4 @@ class ImportReport:
     repeated: int
     new_version: bool
     notes: tuple[str, ...]
+    quarantine: Path | None = None

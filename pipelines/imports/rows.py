@@ -222,7 +222,7 @@ def _next(file: IO[bytes]) -> bytes | str:
     try:
         return file.readline(LONGEST_LINE)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        return f"the file cannot be unpacked from here on ({error})"
+        return f"the file cannot be read from here on ({error})"
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -34,12 +34,13 @@ def import_source(
     terms: Terms = TRAIN_AND_ANNOTATE,
     min_rate: int = 0,
     audio_root: Path | None = None,
+    add: bool = False,
 ) -> ImportReport:
     """Take prompts and speech from source into the set name; a set of that name gets a new version.
 
     language: BCP-47, for rows that name none. min_rate: Hz, recordings below it are refused. audio_root:
-    folder that a manifest's audio paths are relative to. Good rows are taken, the others reported. SQL is
-    written once at the end: an import that is broken off leaves no set.
+    folder that a manifest's audio paths are relative to. add: to what the set's latest version holds. Good rows
+    are taken, the others reported. SQL is written once at the end: an import that is broken off leaves no set.
 
     Raises NotFound, ConfigError, BadImport (nothing could be taken), RefusedByConsent, DiskFull.
     """
@@ -48,7 +49,7 @@ def import_source(
     intake = Intake(workspace, request, _source_name(source, found))
     for read in progress(read_rows(source, found, audio_root), f"importing {name}"):
         intake.add(read)
-    return publish(intake, found.value, split, source)
+    return publish(intake, found.value, split, source, add)
 
 
 def take_source(

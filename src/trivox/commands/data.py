@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trivox.commands import data_sets
+from trivox.commands import data_forget, data_sets
 from trivox.commands.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
@@ -17,7 +17,7 @@ from trivox.commands.common import (
     print_rows,
 )
 from trivox.platform.errors import ConfigError
-from trivox.platform.records import Branch, Consent, Split
+from trivox.platform.records import Branch, Consent, JudgeKind, Split
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -39,6 +39,7 @@ for _command in (
     data_sets.stats,
     data_sets.split,
     data_sets.gc,
+    data_forget.forget,
 ):
     app.command()(_command)
 SHOWN_REFUSALS = 10
@@ -59,8 +60,9 @@ def import_(
     layout: Annotated[
         str,
         typer.Option(
-            help="auto, ljspeech, librispeech, folder (audio with .txt beside it), jsonl, hf, text, "
-            "or asterisk (folder of .g722)."
+            help="auto, ljspeech, librispeech, commonvoice, folder (audio with .txt beside it), jsonl, nemo, "
+            "lhotse, hf, text, verl, or asterisk (folder of .g722). Preferences: trl, trl-dpo-tokens, "
+            "trl-reward-tokens, pairs, pairs-jsonl, nemo-pairs, cosyvoice, grm. Answers: speechjudge."
         ),
     ] = "auto",
     test_share: Annotated[float, typer.Option(help="Share of groups held out for tests.")] = 0.1,
@@ -77,6 +79,13 @@ def import_(
     audio_root: Annotated[
         Path | None, typer.Option(help="What a manifest's paths are relative to.")
     ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to what the set's latest version holds.")
+    ] = False,
+    judges: Annotated[
+        JudgeKind | None,
+        typer.Option(help="Who judged imported preferences that do not say so themselves."),
+    ] = None,
     texts: Annotated[
         Path | None,
         typer.Option(help="Transcripts of layout asterisk (default: where Debian has them)."),
@@ -86,7 +95,8 @@ def import_(
 ) -> None:
     """Take your own prompts and speech into a versioned prompt set.
 
-    Good rows are taken, the others are listed with the reason and the remedy. A JSONL row has `text`, and
+    Good rows are taken; the others are listed with the reason and the remedy, and kept in the workspace's
+    quarantine, where they can be mended and imported again with --add. A JSONL row has `text`, and
     optionally `audio`, `language`, `speaker`, `licence`, `group`, `split`, `instruction`, `reference_text` and
     `voice`; for realtime `persona`, `turns`, and the recorded reply as `audio` and `reference_text`.
     """
@@ -98,6 +108,12 @@ def import_(
         return
     if name is None:
         raise ConfigError("no --name: say what the prompt set is to be called")
+    if layout in _PREFERENCES:
+        told = _take_preferences(
+            ws, Path(source), name, layout, language, speaker, licence, consent, judges
+        )
+        _print_preferences(told, json)
+        return
     if layout == "asterisk":
         named = {} if texts is None else {"texts": texts}
         report = import_human_prompts(ws, Path(source), name=name, **named)
@@ -116,8 +132,77 @@ def import_(
             terms=terms,
             min_rate=min_rate,
             audio_root=audio_root,
+            add=add,
         )
     _print(report, json)
+
+
+_PREFERENCES = (
+    "trl",
+    "trl-dpo-tokens",
+    "trl-reward-tokens",
+    "pairs",
+    "pairs-jsonl",
+    "nemo-pairs",
+    "cosyvoice",
+    "grm",
+    "speechjudge",
+)
+
+
+def _take_preferences(
+    ws: "Workspace",
+    source: Path,
+    name: str,
+    layout: str,
+    language: str,
+    speaker: str | None,
+    licence: str | None,
+    consent: list[Consent] | None,
+    judges: JudgeKind | None,
+) -> dict[str, Any]:
+    from trivox.pipelines.imports import Terms
+    from trivox.pipelines.imports.preferences import Asked, import_preferences
+
+    if layout == "speechjudge":
+        return _take_speechjudge(ws, source, licence)
+    terms = Terms(speaker, licence)
+    if consent:
+        terms = replace(terms, consents=tuple(consent))
+    report = import_preferences(ws, source, Asked(name, layout, language, terms, judges))
+    return {
+        "preference_sets": [one.id for one in report.sets],
+        "taken": report.taken,
+        "as_exported": report.whole,
+        "repeated": report.repeated,
+        "refused": [{"row": r.row, "reason": r.reason, "remedy": r.remedy} for r in report.refused],
+        "quarantine": report.quarantine,
+    }
+
+
+def _take_speechjudge(ws: "Workspace", source: Path, licence: str | None) -> dict[str, Any]:
+    from trivox.annotation.imports import import_speechjudge
+    from trivox.annotation.people.audit import THE_SYSTEM
+
+    given = {} if licence is None else {"licence": licence}
+    told = import_speechjudge(ws, THE_SYSTEM, source, **given)
+    remedy = "mend the row in the file and import it again"
+    refused = [{"row": one.row, "reason": one.reason, "remedy": remedy} for one in told.refused]
+    return {"taken": told.taken, "repeated": told.repeated, "refused": refused}
+
+
+def _print_preferences(told: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(told)
+        return
+    refused = told["refused"]
+    typer.echo(f"{told['taken']} taken, {told['repeated']} there already, {len(refused)} refused")
+    for one in told.get("preference_sets", ()):
+        typer.echo(f"  preference set {one}")
+    for one in refused[:SHOWN_REFUSALS]:
+        typer.echo(f"  refused: {one['row']}: {one['reason']}; {one['remedy']}")
+    if told.get("quarantine"):
+        typer.echo(f"  refused rows are kept in {told['quarantine']}")
 
 
 def _is_bundle(source: Path) -> bool:
@@ -173,6 +258,7 @@ def _print(report: "ImportReport", json: bool) -> None:
                 "splits": figures,
                 "audio_seconds": report.audio_seconds,
                 "refused": refused,
+                "quarantine": report.quarantine,
                 "notes": report.notes,
             }
         )
@@ -188,6 +274,8 @@ def _print(report: "ImportReport", json: bool) -> None:
         typer.echo(f"  refused: {refusal.row}: {refusal.reason}; {refusal.remedy}")
     if len(report.refused) > SHOWN_REFUSALS:
         typer.echo(f"  and {len(report.refused) - SHOWN_REFUSALS} more: see them all with --json")
+    if report.quarantine:
+        typer.echo(f"  kept to be mended and imported with --add: {report.quarantine}")
 
 
 @app.command()
