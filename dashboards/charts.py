@@ -11,10 +11,13 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3])
 GREY = "#888888"
+FEW = 16
+"""Steps up to which each is marked with a point."""
 
 
 def colour(field: str, title: str) -> alt.Color:
-    return alt.Color(f"{field}:N", title=title, scale=alt.Scale(range=list(COLOURS)))
+    below = alt.Legend(orient="bottom", columns=2, labelLimit=260)
+    return alt.Color(f"{field}:N", title=title, legend=below, scale=alt.Scale(range=list(COLOURS)))
 
 
 def intervals(
@@ -83,7 +86,7 @@ def lines(
         ),
         color=colour(by, by),
     )
-    drawn = base.mark_line(point=True, strokeWidth=2).encode(
+    drawn = base.mark_line(point=found[x].n_unique() <= FEW, strokeWidth=2).encode(
         y=alt.Y(f"{y}:Q", title=y_title, axis=axis, scale=alt.Scale(zero=False)),
         strokeDash=alt.StrokeDash(f"{by}:N", title=by, scale=scale),
         tooltip=[alt.Tooltip(one) for one in found.columns],

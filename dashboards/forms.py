@@ -41,18 +41,18 @@ def fields(model: type[BaseModel], choices: Choices, prefix: str = "") -> dict[s
     """Widgets for the model's fields; returns the raw values, not yet validated. Plain fields come first, each
     table below is folded away with its own."""
     raw: dict[str, Any] = {}
-    nested: list[tuple[str, FieldInfo, type[BaseModel], bool]] = []
+    nested: list[tuple[str, type[BaseModel], bool]] = []
     columns = st.columns(3)
     place = 0
     for name, info in model.model_fields.items():
         inner, optional = without_none(info.annotation)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            nested.append((name, info, inner, optional))
+            nested.append((name, inner, optional))
             continue
         with columns[place % 3]:
             raw[name] = _field(model, name, info, f"{prefix}{name}", choices)
         place += 1
-    for name, info, inner, optional in nested:
+    for name, inner, optional in nested:
         with st.expander(f"{name} {'(left out unless switched on)' if optional else ''}"):
             if text := described(model).get(name):
                 st.caption(text)

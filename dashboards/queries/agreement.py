@@ -77,7 +77,7 @@ def bin_names() -> list[str]:
 def _sums(rows: pl.LazyFrame, measure: str, value: str, subset: str) -> pl.LazyFrame:
     named = rows.select(*BY, "prompt", value=pl.col(value), part=pl.col(subset))
     sums = grouped_sums(named, [*BY, "part"], "prompt", "value")
-    return sums.select(*BY, measure=pl.lit(measure), subset="part", *map(pl.col, SUMS))
+    return sums.select(*BY, *SUMS, measure=pl.lit(measure), subset="part")
 
 
 def _ceiling(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -85,7 +85,7 @@ def _ceiling(rows: pl.LazyFrame) -> pl.LazyFrame:
     once = rows.unique(["task", "judge_kind"], keep="first").filter(pl.col("ceiling_votes") > 0)
     named = once.with_columns(scorer=pl.lit(""), role=pl.lit(""))
     sums = grouped_sums(named, BY, "prompt", "ceiling_credit", "ceiling_votes")
-    return sums.select(*BY, measure=pl.lit("ceiling"), subset=pl.lit("all"), *map(pl.col, SUMS))
+    return sums.select(*BY, *SUMS, measure=pl.lit("ceiling"), subset=pl.lit("all"))
 
 
 def _biases(scored: pl.LazyFrame) -> list[pl.LazyFrame]:

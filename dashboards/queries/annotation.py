@@ -58,7 +58,7 @@ def _annotation(source: Source, branch: str | None) -> View:
             "open": Figure("Judgements still wanted", int(queue["open"].sum())),
             "alpha": Figure("People's agreement (alpha)", people[0]["value"] if people else None, "",
                             people[0]["low"] if people else None, people[0]["high"] if people else None,
-                            "Krippendorff's alpha of first, tie, second" if people else "no comparison has two people's votes"),
+                            "Krippendorff's alpha, nominal" if people else "no comparison has two votes"),
             "gold": Figure("Gold accuracy", right / asked if asked else None, "share", gold.low if asked else None,
                            gold.high if asked else None, f"{right} of {asked} checks with a known answer"),
             "side": side,
@@ -256,7 +256,8 @@ def _queue(source: Source, branch: str | None, per_day: pl.DataFrame) -> pl.Data
         )
         .select_from(table_of(TaskState))
         .join(table_of(Campaign), state.campaign == campaign.id)
-        .where(campaign.project == source.ws.project, campaign.status == "open", state.control.is_(None), state.closed.is_(False))
+        .where(campaign.project == source.ws.project, campaign.status == "open")
+        .where(state.control.is_(None), state.closed.is_(False))
         .group_by(campaign.id, campaign.name, campaign.branch)
         .order_by(campaign.id)
     )  # fmt: skip

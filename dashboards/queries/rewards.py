@@ -21,6 +21,10 @@ SUBSETS = {
     "failed": pl.Int64,
     "ceiling": pl.Float64,
 }
+BIASED = {
+    "size": pl.String, "by_reward": pl.Float64, "by_raters": pl.Float64, "difference": pl.Float64,
+    "low": pl.Float64, "high": pl.Float64,
+}  # fmt: skip
 SEARCHED = {"judge": pl.String, "n": pl.Int64, "divergence": pl.Float64, **INTERVAL}
 OVER = {
     "round": pl.String, "kl": pl.Float64, "steps_kl": pl.String, "reward": pl.Float64, "win_rate": pl.Float64,
@@ -215,14 +219,16 @@ def _reports(source: Source) -> dict[str, pl.DataFrame]:
         (one["confidence"], one["accuracy"], one["count"]) for one in figures.get("reliability", [])
     ]
     searched = [
-        (one["judge"], one["n"], one["divergence"], one["mean"], *one["interval"]) for one in report.get("best_of", [])
+        (one["judge"], one["n"], one["divergence"], one["mean"], *one["interval"])
+        for one in report.get("best_of", [])
     ]  # fmt: skip
     flips = figures.get("order_flips")
     models = [
         (one.name, one.id, f"{one.created_at:%Y-%m-%d}", len(one.preference_sets)) for one in every
     ]
     bias = [
-        (one["size"], one["by_reward"], one["by_raters"], one["difference"], *one["interval"]) for one in figures.get("biases", [])
+        (one["size"], one["by_reward"], one["by_raters"], one["difference"], *one["interval"])
+        for one in figures.get("biases", [])
     ]  # fmt: skip
     return {
         "models": pl.DataFrame(
@@ -238,6 +244,6 @@ def _reports(source: Source) -> dict[str, pl.DataFrame]:
             schema={"consistent": pl.Float64, "pairs": pl.Int64}, orient="row",
         ),
         "report_bias": pl.DataFrame(
-            bias, schema={"size": pl.String, "by_reward": pl.Float64, "by_raters": pl.Float64, "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64}, orient="row",
+            bias, schema=BIASED, orient="row",
         ),
     }  # fmt: skip

@@ -68,7 +68,7 @@ def _view(source: Source, branch: str | None, one: Round) -> View:
     shown = tuple(compared[:LAST])
     return View(
         {
-            "waiting": Figure("Comparisons that wait", _waiting(source, one), note=f"{one.id} is {one.status.value}"),
+            "waiting": Figure("Comparisons that wait", _waiting(source, one), note=one.status.value),
             "seconds": Figure("Time so far", _seconds(source, one), "s", note="in finished stages"),
             "rollouts": Figure("Rollouts stored", _stored(source, one.id)),
         },

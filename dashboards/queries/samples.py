@@ -167,7 +167,8 @@ def _rows(source: Source, found: pl.DataFrame, flags: dict[str, list[str]]) -> p
             f"{side}: {flag}" for side in ("first", "second") for flag in flags.get(one[side], [])
         ]
         rows.append((
-            one["task"], one["prompt"], texts[one["prompt"]], JUDGES[one["judge_kind"]], one["votes"], one["strength"],
+            one["task"], one["prompt"], texts[one["prompt"]], JUDGES[one["judge_kind"]],
+            one["votes"], one["strength"],
             one["scorer"], one["difference"], one["scaled"], word, "; ".join(said),
         ))  # fmt: skip
     return pl.DataFrame(rows, schema=LIST, orient="row")
@@ -189,7 +190,10 @@ def _prompts(
     grouped = rows.group_by("prompt").agg("id").sort("prompt").head(SHOWN).collect()
     texts = _texts(source, grouped["prompt"].to_list())
     made = [
-        (id_, id_, texts[id_], "nobody yet", 0, None, None, None, None, "", "; ".join(f for i in ids for f in flags.get(i, [])))
+        (
+            id_, id_, texts[id_], "nobody yet", 0, None, None, None, None, "",
+            "; ".join(flag for item in ids for flag in flags.get(item, [])),
+        )
         for id_, ids in grouped.iter_rows()
     ]  # fmt: skip
     return pl.DataFrame(made, schema=LIST, orient="row")
@@ -270,8 +274,9 @@ def _scores(source: Source, ids: Sequence[str], round_: str | None) -> pl.DataFr
         rows, _ = scan(part, columns)
         if rows is None:
             continue
+        why = pl.col("failure")
         mine = rows.filter(pl.col("rollout").is_in(list(ids))).with_columns(
-            item="rollout", failure=pl.col("failure").struct.field("kind") + ": " + pl.col("failure").struct.field("message")
+            item="rollout", failure=why.struct.field("kind") + ": " + why.struct.field("message")
         )  # fmt: skip
         parts.append(
             mine.select(pl.col(name).cast(kind) for name, kind in SCORES.items()).collect()

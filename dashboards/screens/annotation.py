@@ -9,7 +9,10 @@ from trivox.dashboards.queries.figures import View
 from trivox.dashboards.queries.names import BRANCHES
 from trivox.dashboards.shell import Here, page
 
-EMPTY = "Nobody has judged anything yet. A round with human judges opens a campaign; people work on it in `trivox serve`."
+EMPTY = (
+    "Nobody has judged anything yet. A round with human judges opens a campaign; people work on it in "
+    "`trivox serve`."
+)
 
 
 def draw(here: Here) -> None:

@@ -11,7 +11,10 @@ from trivox.dashboards.queries.names import BRANCHES, JUDGES
 from trivox.dashboards.queries.rewards import judge_kinds, rewards, scorers
 from trivox.dashboards.shell import Here, page
 
-EMPTY = "Nothing was judged yet: once people, or a generative judge, have answered comparisons of a round, every scorer is held against them here."
+EMPTY = (
+    "Nothing was judged yet: once people, or a generative judge, have answered comparisons of a round, every "
+    "scorer is held against them here."
+)
 
 
 def draw(here: Here) -> None:
@@ -47,10 +50,11 @@ def _accuracy(view: View) -> None:
         view,
         "accuracy",
         lambda: charts.intervals(
-            rows.head(40), value="value", name="what", title="agrees with the majority (95% interval); dashed: ceiling",
+            rows.head(40), value="value", name="what", 
+            title="agrees with the majority (95% interval); dashed: ceiling",
             reference=top, by="role",
         ),
-        alt="Accuracy of every scorer by subset with intervals; the dashed line is what judges reach among themselves",
+        alt="Accuracy of every scorer by subset with intervals; dashed: what judges reach among themselves",
         empty="No scorer was held against a decided comparison.",
     )  # fmt: skip
     parts.table(
@@ -65,11 +69,11 @@ def _sure(view: View) -> None:
         "sure",
         lambda: charts.lines(
             view.tables["sure"].with_columns(pl.col("low", "high").fill_null(pl.col("value"))),
-            x="subset", y="value", by="scorer", x_title="distance of the two scores, in root mean squares of the round",
+            x="subset", y="value", by="scorer", x_title="distance of the two scores, in root mean squares",
             y_title="right",
             order=bin_names(), percent=True,
         ),
-        alt="Share of comparisons a scorer gets right against the distance of its two scores: rising where it knows what it is sure of",
+        alt="Share of comparisons a scorer gets right against the distance of its two scores",
         empty="No distances yet.",
     )  # fmt: skip
 
@@ -85,7 +89,7 @@ def _bias(view: View) -> None:
         view,
         "bias",
         lambda: _gap(rows),
-        alt="How much more often a scorer prefers the longer or louder reply than the judges do, with intervals; 0 is none",
+        alt="How much more often a scorer prefers the longer or louder reply than the judges do; 0 is none",
         empty="The compared replies do not differ in length or loudness, or have no sound.",
     )
     with st.expander("How often the larger one is preferred"):
@@ -143,11 +147,12 @@ def _optimised(view: View) -> None:
             view,
             "over-won",
             lambda: _moved(rows, "win_rate", "held-out win rate (95% interval)"),
-            alt="Held-out win rate by how far the policy moved (KL); falling while the reward rises is over-optimisation",
+            alt="Held-out win rate by how far the policy moved (KL)",
             empty="",
         )
     st.caption(
-        "Where the reward rises and the held-out win rate falls, the reward is being exploited. Rounds whose trainer tells no KL stand in order."
+        "Where the reward rises and the held-out win rate falls, the reward is being exploited. Rounds whose "
+        "trainer tells no KL stand in order."
     )
 
 
@@ -215,12 +220,13 @@ def _trained(view: View) -> None:
 def _calibration(rows: pl.DataFrame) -> alt.LayerChart | None:
     if rows.is_empty():
         return None
+    percent = alt.Axis(format=".0%")
     line = alt.Chart(pl.DataFrame({"x": [0.5, 1.0], "y": [0.5, 1.0]})).mark_line(
         strokeDash=[4, 4], color=charts.GREY
     )
     points = alt.Chart(rows).mark_line(point=True, color=charts.COLOURS[0]).encode(
-        x=alt.X("confidence:Q", title="how sure the reward is", scale=alt.Scale(domain=[0.5, 1.0]), axis=alt.Axis(format=".0%")),
-        y=alt.Y("accuracy:Q", title="how often it is right", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
+        x=alt.X("confidence:Q", title="how sure the reward is", scale=alt.Scale(domain=[0.5, 1.0]), axis=percent),
+        y=alt.Y("accuracy:Q", title="how often it is right", scale=alt.Scale(domain=[0, 1]), axis=percent),
         tooltip=["confidence", "accuracy", "pairs"],
     )  # fmt: skip
     return alt.layer(line.encode(x="x:Q", y="y:Q"), points).properties(height=240)

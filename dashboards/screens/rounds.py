@@ -24,7 +24,10 @@ from trivox.platform.errors import TrivoxError
 from trivox.platform.records import PolicyVersion, PromptSet, Round
 
 WATCH, NEW, COMPARE = "Watch", "New round", "Compare"
-EMPTY = "No round yet. Choose New round above: a form shows every setting with its default, and a dry run says what it would take."
+EMPTY = (
+    "No round yet. Choose New round above: a form shows every setting with its default, and a dry run says "
+    "what it would take."
+)
 LOOK_S = 3.0
 ICONS = {
     "pause": ":material/pause:",

@@ -1,5 +1,7 @@
 """Samples: listen side by side, with everything that was said of them."""
 
+from contextlib import suppress
+from typing import Any
 from urllib.parse import urlencode
 
 import altair as alt
@@ -19,6 +21,7 @@ from trivox.platform.records import Consent
 EMPTY = (
     "No sample yet: as soon as a round has spoken, its candidates can be heard here side by side."
 )
+PLACES = ("first", "second", "third", "fourth")
 NONE = "Nothing of that kind in this round."
 
 
@@ -64,7 +67,7 @@ def _one(here: Here, view: View, round_: str | None) -> None:
     for line in found.notes[1:]:
         st.caption(f"Asked for: {line}")
     link = urlencode({"round": round_ or "", "sample": chosen})
-    st.caption(f"Link to this sample: `/samples?{link}`")
+    st.caption(f"[Link to this sample](/samples?{link})")
     _side_by_side(here, found)
     parts.table(found, "judgements", "Judgements", "Nobody has judged it.")
     parts.table(found, "scores", "Scores", "Nothing has scored it.", height=260)
@@ -78,7 +81,7 @@ def _side_by_side(here: Here, found: View) -> None:
     for place, (column, one) in enumerate(zip(st.columns(len(items)), items, strict=True)):
         with column:
             st.markdown(
-                f"**{('first', 'second', 'third', 'fourth')[place]}**, {one['tokens']} tokens, ended by {one['finish_reason']}"
+                f"**{PLACES[place]}**, {one['tokens']} tokens, ended by {one['finish_reason']}"
             )
             if one["text"]:
                 st.caption(one["text"])
@@ -100,25 +103,45 @@ def _sound(here: Here, found: View, item: str, audio: str | None) -> None:
         st.error(str(error))
         return
     parts.chart(
-        found, f"wave-{item}", lambda: _wave(wave), alt=f"Waveform, {seconds:.2f} s", empty=""
+        found,
+        f"wave-{item}",
+        lambda: _wave(wave, _peak(here, found)),
+        alt=f"Waveform, {seconds:.2f} s",
+        empty="",
     )
     st.image(picture, caption=f"Spectrogram, 0 to {seconds:.2f} s, 80 dB deep", width="stretch")
 
 
-def _wave(wave: pl.DataFrame) -> alt.Chart:
+def _peak(here: Here, found: View) -> float:
+    """The highest amplitude of the sounds side by side that can be read."""
+    highest = 0.01
+    for audio in found.tables["items"]["audio"].drop_nulls():
+        with suppress(TrivoxError):
+            wave, _, _ = seen(here.ws, str(here.ws.root), audio)
+            highest = max(highest, float(wave["high"].max() or 0), -float(wave["low"].min() or 0))  # type: ignore[arg-type]
+    return highest
+
+
+def _wave(wave: pl.DataFrame, peak: float) -> alt.Chart:
+    """peak: of the loudest of those side by side, so that louder looks louder."""
     drawn = alt.Chart(wave).mark_area(
         color=charts.COLOURS[5], line={"color": charts.COLOURS[0], "strokeWidth": 0.5}
     )
     return drawn.encode(
         x=alt.X("seconds:Q", title="seconds"),
-        y=alt.Y("low:Q", title="amplitude", scale=alt.Scale(domain=[-1, 1])),
+        y=alt.Y("low:Q", title="amplitude", scale=alt.Scale(domain=[-peak, peak])),
         y2="high:Q",
-    ).properties(height=110)
+    ).properties(height=150)
+
+
+def _value(one: dict[str, Any]) -> str:
+    failed = one["value"] is None
+    return f"failed, {one['failure']}" if failed else f"{one['value']:.3g} {one['unit']}"
 
 
 def _scores(rows: pl.DataFrame) -> None:
     lines = [
-        f"{one['scorer']} ({one['role']}): " + (f"{one['value']:.3g} {one['unit']}" if one["value"] is not None else f"failed, {one['failure']}")
+        f"{one['scorer']} ({one['role']}): {_value(one)}"
         for one in rows.to_dicts()
     ]  # fmt: skip
     st.markdown("  \n".join(lines))

@@ -1,4 +1,4 @@
-"""The numbers of the query layer, against those of the modules that make them the slow way and against hand work."""
+"""The numbers of the query layer, against those made the slow way and against hand work."""
 
 import math
 import random
@@ -90,10 +90,10 @@ def test_ceiling_from_counts_is_that_of_each_vote(votes: list[int]) -> None:
     pair = JudgedPair(
         "i", "p", Branch.TTS, "s", JudgeKind.HUMAN, {str(n): v for n, v in enumerate(votes)}, 0.0
     )
-    credits = left_out(pair)
+    given_credit = left_out(pair)
     assert (one["ceiling_credit"], one["ceiling_votes"]) == (
-        pytest.approx(sum(credits)),
-        len(credits),
+        pytest.approx(sum(given_credit)),
+        len(given_credit),
     )
     assert one["side"] == pair.side
 
@@ -133,8 +133,7 @@ def test_forecast_by_hand() -> None:
 
 
 def test_accuracy_and_ceiling_of_people_by_hand(built: Path) -> None:
-    """The majority is always for the second, which has 0.4 more by `mos`: right every time. Of wer: items k and k + 2
-    differ by 2 mod 4 steps, so it is right where (n + k) % 4 < 2 ... by the rows below."""
+    """The majority is always for the second, which has 0.4 more by `mos`: right every time."""
     view = rewards(source_of(built), judges="human")
     assert view.figures["accuracy.mos.reward"].value == 1.0
     rows = (
@@ -177,7 +176,8 @@ def test_words_of_people_are_not_dot() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(0.625, "share", "62.5%"), (1204, "", "1,204"), (-0.02, "points", "-2.0 points"), (0.3, "h", "0.3 h"), (math.inf, "s", "unbounded")],
+    [(0.625, "share", "62.5%"), (1204, "", "1,204"), (-0.02, "points", "-2.0 points"), (0.3, "h", "0.3 h"),
+     (math.inf, "s", "unbounded")],
 )  # fmt: skip
 def test_figures_are_told_to_the_digits_that_matter(value: float, unit: str, shown: str) -> None:
     assert told(value, unit) == shown and Figure("x", None).shown == "not known"

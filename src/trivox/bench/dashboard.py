@@ -1,8 +1,9 @@
-"""B12: how soon a page of the dashboards is there again, with another filter and from memory, and in how much memory.
+"""B12: how soon a page of the dashboards is there again, with another filter and from memory, and in how much
+memory.
 
-Pages are run as Streamlit runs them (its AppTest: script, widgets, messages; without browser and network). The peer is
-a page that reads the raw scores of its figures at every run; the limit is an empty page and the query behind a
-changed one.
+Pages are run as Streamlit runs them (its AppTest: script, widgets, messages; without browser and network). The
+peer is a page that reads the raw scores of its figures at every run; the limit is an empty page and the query
+behind a changed one.
 """
 
 import os

@@ -142,7 +142,7 @@ def _table(schema: pa.Schema, count: int, columns: dict[str, Any]) -> pa.Table:
     for field in schema:
         given = columns.get(field.name)
         if given is None and field.nullable:
-            arrays.append(pa.nulls(count, field.type))
+            arrays.append(pa.array([None] * count, field.type))
         elif given is None:
             empty: Any = [] if pa.types.is_list(field.type) else plain.get(field.type)
             arrays.append(pa.array([empty], field.type).take(pa.array(np.zeros(count, np.int32))))
@@ -171,7 +171,8 @@ def _rollouts(
     )
     zeros = pa.array(np.zeros(count, np.int32))
     columns = {
-        "id": ids, "project": _same(ws.project, count), "round": _same(round_, count), "branch": _same(branch.value, count),
+        "id": ids, "project": _same(ws.project, count), "round": _same(round_, count),
+        "branch": _same(branch.value, count),
         "prompt": prompts, "producer": _same("base", count), "sampling": sampling.take(zeros), "tokens": tokens,
         "finish_reason": pa.array(np.where(rng.random(count) < 0.02, "length", "end")),
     }  # fmt: skip
@@ -205,13 +206,14 @@ def _of_scorer(
         value = (rng.random(count) > 0.01).astype(float)
     failed = rng.random(count) < FAILED_SHARE
     kind = SCORE.field("failure").type
-    failure = pa.array([{"kind": "timeout", "message": "took too long"}, None], kind)
+    cause = {"kind": "timeout", "message": "took too long"}
+    failure = pa.array([cause if one else None for one in failed], kind)
     columns = {
         "id": pc.binary_join_element_wise(ids, _same(name, count), "-"), "project": _same(ws.project, count),
         "round": _same(round_, count), "rollout": ids, "scope": _same("episode", count),
         "component": _same(name, count), "scorer": _same(name, count), "family": _same(name, count),
         "role": _same(role, count), "unit": _same(unit, count), "direction": _same(way, count),
-        "value": pa.array(value, mask=failed), "failure": failure.take(pa.array(np.where(failed, 0, 1))),
+        "value": pa.array(value, mask=failed), "failure": failure,
     }  # fmt: skip
     return _table(SCORE, count, columns)
 
@@ -246,9 +248,15 @@ def _records(ws: Workspace, number: int, id_: str, branch: Branch) -> list[Any]:
     results = {"win_rate": rate, "wer_after": 0.1, "quality_after": 3.5}
     return [
         Round(id_, ws.project, branch, "grpo", parent, "ps", {}, number, Stage.PUBLISH, RoundStatus.DONE, at, at),
-        StageRun(f"{id_}:train", ws.project, id_, Stage.TRAIN, {}, {"metrics": steps}, "bench", number, at, at + timedelta(minutes=5)),
+        StageRun(
+            f"{id_}:train", ws.project, id_, Stage.TRAIN, {}, {"metrics": steps}, "bench", number, at,
+            at + timedelta(minutes=5),
+        ),
         version,
-        Evaluation(f"e{number:05}", ws.project, version.id, parent, "bench@1", {"other-mos": "other"}, False, results, (), id_, at),
+        Evaluation(
+            f"e{number:05}", ws.project, version.id, parent, "bench@1", {"other-mos": "other"}, False, results, (),
+            id_, at,
+        ),
         Campaign(f"c{number:05}", ws.project, f"campaign {number}", branch, "?", 1, ("en",), VOTES, at, round=id_),
     ]  # fmt: skip
 
@@ -281,7 +289,8 @@ def _tasks(
 ) -> Iterator[dict[str, Any]]:
     for place, first in enumerate(firsts):
         yield {
-            "id": f"t{number:05}-{place:05}", "project": ws.project, "campaign": f"c{number:05}", "kind": "compare",
+            "id": f"t{number:05}-{place:05}", "project": ws.project, "campaign": f"c{number:05}",
+            "kind": "compare",
             "prompt": prompts[first], "items": json.dumps([ids[first], ids[first + 1]]), "question": "overall@1",
             "language": "en", "overlap": VOTES, "scope": "episode", "round": id_,
         }  # fmt: skip
@@ -310,6 +319,7 @@ def _votes(
                 "id": name, "project": ws.project, "task": f"t{number:05}-{place:05}", "judge_kind": "human",
                 "judge": f"human:p{(place + 150 * vote) % 300:03}", "answer": json.dumps(answer),
                 "presentation": json.dumps(items if (place + vote) % 2 else items[::-1]), "idempotency_key": name,
-                "created_at": f"{NOW + timedelta(hours=number, seconds=place):%Y-%m-%d %H:%M:%S.%f}", "reasons": "[]",
+                "created_at": f"{NOW + timedelta(hours=number, seconds=place):%Y-%m-%d %H:%M:%S.%f}",
+                "reasons": "[]",
                 "spans": "[]", "heard_s": "{}", "taken_s": 10.0 + place % 20, "purpose": "judge", "gains_db": "{}",
             }  # fmt: skip
