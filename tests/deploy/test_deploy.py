@@ -35,8 +35,8 @@ def test_the_manifest_names_one_cluster_one_volume_and_this_ray(manifests: dict[
             assert container["image"] and container["resources"]["limits"]
             assert {mount["name"] for mount in container["volumeMounts"]} == volumes
             assert "/workspace" in {mount["mountPath"] for mount in container["volumeMounts"]}
-        claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if len(v) == 2 and "persistentVolumeClaim" in v]  # fmt: skip
-        assert claims == [manifests["PersistentVolumeClaim"]["metadata"]["name"]]
+        (claim,) = (v["persistentVolumeClaim"] for v in pod["volumes"] if v["name"] == "workspace")
+        assert claim["claimName"] == manifests["PersistentVolumeClaim"]["metadata"]["name"]
     assert "--workspace /workspace" in job["spec"]["entrypoint"]
 
 

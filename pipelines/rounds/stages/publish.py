@@ -17,7 +17,9 @@ def run(ctx: RoundContext) -> Outcome:
     limits = ctx.config.publish
     by_rewards = ctx.config.by_rewards
     faults = updating.faults(evaluation, limits) if by_rewards else gate(evaluation.results, limits)
-    decided = ctx.ws.records.find(Decision, subject=candidate.id)
+    known = ctx.ws.records.find(Decision, subject=candidate.id)
+    # How it was trained is a decision of its kind too.
+    decided = [one for one in known if one.kind in ("promotion", "rejection")]
     decision = decided[0] if decided else _decide(ctx, candidate, evaluation, faults)
     return Outcome(
         {"evaluation": evaluation.id},

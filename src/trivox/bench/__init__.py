@@ -46,6 +46,16 @@ BENCHES = {
             "trivox.bench.judge_pairs",
         ),
         Bench(
+            "weight-sync",
+            "B6: a new adapter to all rollout workers; against save and reload, and Ray's put of the tensors",
+            "trivox.bench.weight_sync",
+        ),
+        Bench(
+            "orchestrator",
+            "B11: what a pool costs beside tasks of 1, 10 and 100 ms; against bare Ray and ProcessPoolExecutor",
+            "trivox.bench.orchestrator",
+        ),
+        Bench(
             "self-check",
             "the harness itself: 100 products of small matrices against the same 100, ratio 1",
             "trivox.bench.self_check",

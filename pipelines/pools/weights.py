@@ -1,0 +1,96 @@
+"""New weights for every worker of a pool: laid end to end into one block, put once into Ray's object store, and
+copied by each worker from shared memory straight into the tensors that it works with.
+
+No file is written, nothing is pickled tensor by tensor, and the backbone stays where it is: an update moves the
+bytes of the adapter alone, once to the store and once to each worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trivox.platform.errors import ConfigError
+from trivox.platform.hashing import content_hash
+
+Block = npt.NDArray[np.uint8]
+ALIGN = 64
+"""Bytes; every tensor begins at a multiple, as copies and kernels like it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one tensor lies in the block: shape, dtype by torch's name, first byte, number of bytes."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """block: uint8 [n], contiguous: Ray shares it without a copy, read-only. layout: a hash of the places, by
+    which both sides know that they mean the same tensors."""
+
+    places: tuple[Place, ...]
+    layout: str
+    block: Block
+
+
+def pack(tensors: Mapping[str, torch.Tensor]) -> Packed:
+    """The tensors in one block; they are copied."""
+    places, at = [], 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        places.append(Place(name, tuple(tensor.shape), dtype, at, size))
+        at += -(-size // ALIGN) * ALIGN
+    block = np.empty(at, np.uint8)
+    whole = torch.from_numpy(block)
+    for place, tensor in zip(places, tensors.values(), strict=True):
+        _view(whole, place).copy_(tensor.detach())
+    return Packed(tuple(places), layout_of(places), block)
+
+
+def layout_of(places: "list[Place] | tuple[Place, ...]") -> str:
+    return content_hash([[one.name, list(one.shape), one.dtype, one.start] for one in places])
+
+
+def load_into(tensors: Mapping[str, torch.Tensor], packed: Packed) -> None:
+    """Overwrite the tensors with the packed ones of the same names; nothing is changed where they do not fit.
+
+    Raises ConfigError for a name, a shape or a dtype that differs.
+    """
+    for place in packed.places:
+        own = tensors.get(place.name)
+        if own is None:
+            raise ConfigError(f"weights {place.name!r} are not among those here: other adapter?")
+        held = (tuple(own.shape), str(own.dtype).removeprefix("torch."))
+        if held != (place.shape, place.dtype):
+            raise ConfigError(
+                f"weights {place.name!r} are {held[1]} {held[0]} here and {place.dtype} {place.shape} there: "
+                "send those of an adapter of the same rank and type"
+            )
+    whole = torch.frombuffer(packed.block, dtype=torch.uint8)
+    with torch.no_grad():
+        for place in packed.places:
+            tensors[place.name].copy_(_view(whole, place))
+
+
+def _view(whole: torch.Tensor, place: Place) -> torch.Tensor:
+    part = whole[place.start : place.start + place.size]
+    return part.view(getattr(torch, place.dtype)).view(place.shape)
+
+
+def broadcast(actors: "list[Any]", packed: Packed) -> None:
+    """Have every actor take the weights; they are put into the object store once. Each has a method
+    `take_weights`, which is given a Packed. Returns when all have them; raises what the first one raises."""
+    import ray
+
+    reference = ray.put(packed)
+    ray.get([actor.take_weights.remote(reference) for actor in actors])
