@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
 
 from trivox.annotation.label_studio.connection import Connection
 from trivox.platform.errors import NotFound, ServerRefused, ServerUnavailable, UsageError
@@ -43,13 +46,26 @@ def sdk() -> Any:
 
 
 class LabelStudioClient:
-    """One account's view of one server. Every method raises ServerUnavailable, ServerRefused."""
+    """One account's view of one server; a context manager. All of it raises ServerUnavailable, ServerRefused."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        # No redirects: the token goes to the address that was given and to no other.
+        self._http = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)
         self._sdk: Any = sdk().LabelStudio(
-            base_url=connection.url, api_key=connection.token, timeout=TIMEOUT_S
+            base_url=connection.url, api_key=connection.token, httpx_client=self._http
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
 
     def version(self) -> str:
         with self._asking("its version"):
@@ -144,7 +160,6 @@ class LabelStudioClient:
 
     @contextmanager
     def _asking(self, what: str, may_be_gone: bool = False) -> Iterator[None]:
-        import httpx
         from label_studio_sdk.core.api_error import ApiError
 
         place = self.connection.url

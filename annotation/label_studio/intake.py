@@ -301,13 +301,19 @@ def note_gone(
     """Note which annotations of a task were taken and are there no more; their judgements stay."""
     gone = []
     with workspace.records.exclusive(LOCK):
-        for last in last_of(states_of(workspace, row)).values():
-            if last.remote not in there and last.intake is Intake.TAKEN:
-                number = last.revision + 1
-                name = derived_id("lsa", row.id, last.remote, number)
-                seen = replace(last, id=name, revision=number, intake=Intake.GONE, seen_at=now)
-                workspace.records.add(seen)
-                gone.append(seen)
+        history = states_of(workspace, row)
+        # What it said last that was taken: it may have been refused since.
+        judged = last_of(one for one in history if one.judgement is not None)
+        for number, last in last_of(history).items():
+            if number in there or number not in judged or last.intake is Intake.GONE:
+                continue
+            revision = last.revision + 1
+            name = derived_id("lsa", row.id, number, revision)
+            seen = replace(
+                judged[number], id=name, revision=revision, intake=Intake.GONE, seen_at=now
+            )
+            workspace.records.add(seen)
+            gone.append(seen)
     return gone
 
 

@@ -96,7 +96,8 @@ class Courier:
         with self._lock:  # from here on another notice is news
             self._waiting.discard((project.id, task))
         try:
-            pull_task(self._workspace, LabelStudioClient(connection), project, task)
+            with LabelStudioClient(connection) as client:
+                pull_task(self._workspace, client, project, task)
         except TrivoxError as error:
             _log.warning("task %d stays for the next pull: %s", task, error)
         except Exception:

@@ -114,7 +114,8 @@ def connect(
     ws = open_workspace(workspace)
     token = os.environ.get(TOKEN_VARIABLE) or typer.prompt("token", hide_input=True)
     made = Connection.new(url, token, trivox_url or TRIVOX_URL)
-    version = LabelStudioClient(made).version()  # what does not answer is not remembered
+    with LabelStudioClient(made) as client:
+        version = client.version()  # what does not answer is not remembered
     kept = remember(ws, made.url, made.token, made.trivox_url)
     typer.echo(f"{kept.url} is Label Studio {version}; next: trivox label-studio push CAMPAIGN")
 
@@ -122,7 +123,8 @@ def connect(
 @app.command()
 def invite(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
     """Print the link by which people sign up in Label Studio; then say who each is: link."""
-    typer.echo(_client(open_workspace(workspace)).invitation())
+    with _client(open_workspace(workspace)) as client:
+        typer.echo(client.invitation())
 
 
 @app.command()
@@ -132,7 +134,9 @@ def people(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fa
 
     ws = open_workspace(workspace)
     rows = []
-    for one in accounts(ws, _client(ws)):
+    with _client(ws) as client:
+        found = accounts(ws, client)
+    for one in found:
         who = (one.person.id, one.person.name) if one.person else ("", "")
         rows.append((one.user.number, one.user.email, *who))
     print_rows("accounts", ("account", "email", "person", "name"), rows, "no account there", json)
@@ -150,8 +154,9 @@ def link(
     from trivox.annotation.people.audit import THE_SYSTEM
 
     ws = open_workspace(workspace)
-    client, who = _client(ws), find_person(ws, person)
-    service.link(ws, THE_SYSTEM, client.connection.url, client.user(email), who)
+    who = find_person(ws, person)
+    with _client(ws) as client:
+        service.link(ws, THE_SYSTEM, client.connection.url, client.user(email), who)
     typer.echo(f"{email} is {who.name}")
 
 
@@ -181,8 +186,8 @@ def push(
     from trivox.annotation.people.audit import THE_SYSTEM
 
     ws = open_workspace(workspace)
-    client = _client(ws)
-    told = bring(ws, THE_SYSTEM, client, find_campaign(ws, name))
+    with _client(ws) as client:
+        told = bring(ws, THE_SYSTEM, client, find_campaign(ws, name))
     if json:
         print_json(told.__dict__)
         return
@@ -216,7 +221,8 @@ def pull(
 
     ws = open_workspace(workspace)
     campaign = None if name is None else find_campaign(ws, name)
-    told = bring(ws, THE_SYSTEM, _client(ws), campaign, void_gone=void_gone)
+    with _client(ws) as client:
+        told = bring(ws, THE_SYSTEM, client, campaign, void_gone=void_gone)
     refused = [
         {
             "annotation": one.remote,

@@ -42,7 +42,8 @@ class Annotator:
         assert told.status_code == 302, told.status_code
         self._http.get("/projects/")
         self._token = self._http.post("/api/token/", headers=self._csrf()).json()["token"]
-        self.number = int(self.get("/api/users/whoami").json()["id"])
+        self._http.close()
+        self.number = int(self.get("/api/current-user/whoami").json()["id"])
 
     def _csrf(self) -> dict[str, str]:
         return {"X-CSRFToken": self._http.cookies["csrftoken"], "Referer": self._url}

@@ -252,6 +252,24 @@ def test_deleted_answers_stand_until_they_are_struck_out(
     assert workspace.records.get(TaskState, one.task).answered == 0
 
 
+def test_who_answers_anew_after_a_deletion_corrects(
+    workspace: Workspace, client: StandIn, ada: Person
+) -> None:
+    """Also when another's hand was on the answer before it was deleted."""
+    made = client.annotate(1, 0)
+    pulled(workspace, client)
+    client.annotate(1, 0, id=made["id"], updated_by=8, result=[choice("-3")])
+    pulled(workspace, client)
+    client.tasks[1][0] = replace(client.tasks[1][0], annotations=())
+    client.annotate(1, 1)  # another task's, so that numbers go on
+    client.annotate(1, 0, id=99, result=[choice("1")])
+    assert pulled(workspace, client).changed == 1
+    first, last = (
+        one for one in judgements(workspace) if one.task == judgements(workspace)[0].task
+    )
+    assert last.supersedes == first.id and standing_of(workspace, first.task) == [last]
+
+
 def test_a_deleted_project_takes_nothing_away(
     workspace: Workspace, client: StandIn, ada: Person
 ) -> None:

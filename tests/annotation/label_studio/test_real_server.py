@@ -3,12 +3,15 @@
 The environment variable TRIVOX_LABEL_STUDIO_VENV names the server's virtual environment.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from tests.annotation.label_studio.campaigns import campaign_of, choice, tasks_of
 from tests.annotation.label_studio.real import Annotator, free_port, listens_on
@@ -23,6 +26,7 @@ from trivox.annotation.people.audit import THE_SYSTEM, verify
 from trivox.annotation.web.serving import ServedApp, listen
 from trivox.annotation.webapp import make_site
 from trivox.annotation.work.states import standing_of
+from trivox.cli import app
 from trivox.platform.records import (
     AnswerKind,
     Campaign,
@@ -60,9 +64,10 @@ def served(workspace: Workspace, running: server.Running) -> Iterator[ServedApp]
 
 
 @pytest.fixture
-def client(served: ServedApp, running: server.Running) -> LabelStudioClient:
+def client(served: ServedApp, running: server.Running) -> Iterator[LabelStudioClient]:
     connection = running.connection.model_copy(update={"trivox_url": served.address})
-    return LabelStudioClient(connection)
+    with LabelStudioClient(connection) as made:
+        yield made
 
 
 @pytest.fixture
@@ -295,3 +300,25 @@ def test_abstentions_have_their_reason(
     answers = [one.answer for one in judgements(workspace)]
     assert [one.kind for one in answers] == [AnswerKind.ABSTENTION] * 2
     assert {one.abstention for one in answers} == {"other", "upsetting"}
+
+
+def test_the_command_line_prints_one_object(
+    workspace: Workspace, campaign: Campaign, client: LabelStudioClient
+) -> None:
+    def run(*words: str) -> Any:
+        where = ["--workspace", str(workspace.root)]
+        told = CliRunner().invoke(app, ["label-studio", *words, *where], catch_exceptions=False)
+        assert told.exit_code == 0, told.output
+        return told.stdout
+
+    [task, *_] = remote_tasks(workspace, client)
+    account(workspace, "ada")
+    ada = Annotator(client.connection, run("invite").strip(), f"c{time.monotonic_ns()}@example.com")
+    run("link", ada.email, "ada")
+    ada.annotate(task.number, choice("banana"))
+    listed = json.loads(run("people", "--json"))["accounts"]
+    assert [one["name"] for one in listed if one["email"] == ada.email] == ["Ada"]
+    assert json.loads(run("push", campaign.name, "--json"))["added"] == 0
+    told = json.loads(run("pull", "--json"))
+    assert [one["reason"] for one in told["refused"]] == ["invalid"]
+    run("unlink", ada.email)
