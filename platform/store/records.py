@@ -178,6 +178,12 @@ class Records:
         with sql_errors(self._place), self._engine.connect() as connection:
             yield connection.execution_options(**options)
 
+    def count(self, kind: type[Any]) -> int:
+        """How many records of a kind there are."""
+        query = sa.select(sa.func.count()).select_from(table_of(kind))
+        with self._reading() as connection, sql_errors(self._place):
+            return int(connection.execute(query).scalar_one())
+
     def latest(self, kind: type[R]) -> R | None:
         """The record added last; None when there is none."""
         table = table_of(kind)

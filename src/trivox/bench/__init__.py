@@ -46,6 +46,16 @@ BENCHES = {
             "trivox.bench.judge_pairs",
         ),
         Bench(
+            "store-ingest",
+            "B9: judgements in bulk and durable single ones; against raw ADBC, sqlite3 and SQLAlchemy",
+            "trivox.bench.store_ingest",
+        ),
+        Bench(
+            "store-query",
+            "B10: group-by, ids and differences over rollouts and judgements; against raw DuckDB and Polars",
+            "trivox.bench.store_query",
+        ),
+        Bench(
             "weight-sync",
             "B6: a new adapter to all rollout workers; against save and reload, and Ray's put of the tensors",
             "trivox.bench.weight_sync",
