@@ -15,7 +15,8 @@ from trivox.reward_models.audio_checks import RATE, Samples
 SUFFIXES = (".flac", ".wav", ".g722", ".ogg", ".mp3")
 LEAST_S = 2.0
 LONGEST_S = 30.0
-_BRACKETS = re.compile(r"\[[^\]]*\]")
+_UNSAID = re.compile(r"\[[^\]]*\]|^\s*\([^)]*\)\s*$")
+"""What a list says of a recording and not in it: brackets, and a text that is all in parentheses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +51,10 @@ def read_clips(
 ) -> list[Spoken]:
     """Clips of a folder, in the order of their names, each with the next one as its speaker's voice.
 
-    texts: a list `name: words` a line, possibly gzipped; words in brackets are not said. Without it the name of a
-    file is what is said, "_" for spaces. most: so many, spread over the folder. Files that cannot be read, or are
-    shorter than least_s or longer than longest_s, are left out. Raises NotFound, UsageError where fewer than two
-    are left.
+    texts: a list `name: words` a line, possibly gzipped; words in brackets are not said, nor what is all in
+    parentheses ("(a second of silence)"). Without it the name of a file is what is said, "_" for spaces. most: so
+    many, spread over the folder. Files that cannot be read, or are shorter than least_s or longer than longest_s,
+    are left out. Raises NotFound, UsageError where fewer than two are left.
     """
     found = [*_spoken(folder, _words(folder, texts), kind, language, (least_s, longest_s))]
     if most is not None and len(found) > most:
@@ -102,4 +103,4 @@ def _words(folder: Path, texts: Path | None) -> dict[str, str]:
     raw = texts.read_bytes()
     lines = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
     pairs = (line.partition(":") for line in lines.splitlines() if not line.startswith(";"))
-    return {name.strip(): _BRACKETS.sub(" ", said).strip() for name, _, said in pairs}
+    return {name.strip(): _UNSAID.sub(" ", said).strip() for name, _, said in pairs}
