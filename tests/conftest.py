@@ -22,6 +22,7 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # Ray's own is 15: on a busy machine its workers then hardly run
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
 }
 

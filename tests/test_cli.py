@@ -123,6 +123,7 @@ ELSEWHERE |= {("reward", "judge"), ("reward", "train-grm")}  # tests/reward_mode
 ELSEWHERE |= {("reward", "train")}  # tests/pipelines/test_reward_training.py
 ELSEWHERE |= {("bench",)}  # tests/bench
 ELSEWHERE |= {("round", "watch")}  # tests/pipelines/rounds
+ELSEWHERE |= {("loop", verb) for verb in ("run", "status", "list")}  # tests/pipelines/rounds
 ELSEWHERE |= {("data", "describe")}  # tests/pipelines/descriptions
 DATASETS = ("freeze", "versions", "diff", "stats", "split", "gc", "validate", "export", "forget")
 ELSEWHERE |= {("data", verb) for verb in DATASETS}  # tests/pipelines/datasets

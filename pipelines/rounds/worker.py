@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from trivox.annotation.waiting import waiting_tasks
 from trivox.pipelines.rounds.lease import abandoned
+from trivox.pipelines.rounds.loops import advance_all
 from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.upgrades import OtherVersion
 from trivox.platform.errors import StoreError, TrivoxError, UsageError
@@ -53,6 +54,7 @@ def _runnable(ws: Workspace) -> Iterator[Round]:
 
 def _looked_for(ws: Workspace, refused: Collection[str], once: bool) -> Round | None:
     try:
+        advance_all(ws)
         return next_round(ws, refused)
     except StoreError as error:
         if once:

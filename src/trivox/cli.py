@@ -16,6 +16,7 @@ from trivox.commands import (
     data,
     demo,
     label_studio,
+    loop,
     nano,
     people,
     personas,
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 round_states.add_to(rounds.app)
 app.add_typer(rounds.app, name="round")
+app.add_typer(loop.app, name="loop")
 app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)
 app.command("report")(report.report)
