@@ -11,6 +11,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3])
 GREY = "#888888"
+Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 FEW = 16
 """Steps up to which each is marked with a point."""
 
@@ -29,7 +30,7 @@ def intervals(
     reference: float | None = None,
     percent: bool = True,
     by: str | None = None,
-) -> alt.LayerChart | None:
+) -> Drawn | None:
     """Points with 95% intervals, one row each; reference: a line such as chance. Rows without a value are left
     out."""
     found = rows.filter(pl.col(value).is_not_null())
@@ -68,7 +69,7 @@ def lines(
     percent: bool = False,
     band: bool = False,
     order: Sequence[str] | None = None,
-) -> alt.LayerChart | None:
+) -> Drawn | None:
     """Lines over x, each of its own colour and dash; band: with the interval of columns low and high;
     order: of names on x."""
     found = rows.filter(pl.col(y).is_not_null())
@@ -99,12 +100,12 @@ def lines(
 
 def bars(
     rows: pl.DataFrame, *, x: str, y: str, by: str | None, x_title: str, y_title: str | None = None
-) -> alt.Chart | None:
+) -> Drawn | None:
     """Lengths from zero, one row each."""
     if rows.is_empty():
         return None
     shade = colour(by, by) if by else alt.value(COLOURS[0])
-    return (
+    drawn: Drawn = (
         alt.Chart(rows)
         .mark_bar(height={"band": 0.7})
         .encode(
@@ -115,3 +116,4 @@ def bars(
         )
         .properties(height=alt.Step(26))
     )
+    return drawn

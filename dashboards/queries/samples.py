@@ -215,7 +215,7 @@ def _sample(source: Source, name: str, round_: str | None) -> View:
     else:
         prompt, wanted, of = name, (), round_
     prompts = source.ws.records.find(Prompt, id=prompt)
-    if not prompts:
+    if not prompts and not tasks:
         raise NotFound(
             f"no sample {name!r}: it is neither a comparison nor a prompt of this project"
         )
@@ -228,7 +228,7 @@ def _sample(source: Source, name: str, round_: str | None) -> View:
             "scores": _scores(source, ids, of),
             "judgements": pl.DataFrame(said, schema=SAID, orient="row"),
         },
-        notes=(told(prompts[0]), *([prompts[0].instruction] if prompts[0].instruction else [])),
+        notes=(told(prompts[0]), *filter(None, [prompts[0].instruction])) if prompts else ("",),
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def _bias(view: View) -> None:
         st.dataframe(view.tables["bias"], hide_index=True, key="bias")
 
 
-def _gap(rows: pl.DataFrame) -> alt.LayerChart | None:
+def _gap(rows: pl.DataFrame) -> charts.Drawn | None:
     return charts.intervals(
         rows,
         value="value",
@@ -156,7 +156,7 @@ def _optimised(view: View) -> None:
     )
 
 
-def _moved(rows: pl.DataFrame, value: str, title: str) -> alt.LayerChart | None:
+def _moved(rows: pl.DataFrame, value: str, title: str) -> charts.Drawn | None:
     found = rows.filter(pl.col(value).is_not_null())
     if found.is_empty():
         return None
@@ -217,7 +217,7 @@ def _trained(view: View) -> None:
         )
 
 
-def _calibration(rows: pl.DataFrame) -> alt.LayerChart | None:
+def _calibration(rows: pl.DataFrame) -> charts.Drawn | None:
     if rows.is_empty():
         return None
     percent = alt.Axis(format=".0%")
@@ -232,7 +232,7 @@ def _calibration(rows: pl.DataFrame) -> alt.LayerChart | None:
     return alt.layer(line.encode(x="x:Q", y="y:Q"), points).properties(height=240)
 
 
-def _searched(rows: pl.DataFrame) -> alt.FacetChart | None:
+def _searched(rows: pl.DataFrame) -> charts.Drawn | None:
     found = rows.filter(pl.col("value").is_not_null())
     if found.is_empty():
         return None

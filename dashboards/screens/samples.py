@@ -56,9 +56,10 @@ def draw(here: Here) -> None:
 def _one(here: Here, view: View, round_: str | None) -> None:
     """The sample that is heard, and a link to it."""
     ids = view.tables["samples"]["sample"].unique(maintain_order=True).to_list()
-    asked = st.query_params.get("sample")
-    if asked and asked not in ids:
-        ids = [asked, *ids]
+    # The sample of a link is shown though it is not in the list, until another round is picked.
+    linked = st.session_state.setdefault("linked", (round_, st.query_params.get("sample")))
+    if linked[0] == round_ and linked[1] and linked[1] not in ids:
+        ids = [linked[1], *ids]
     chosen = parts.pick("Listen to", ids, "sample", every=False)
     if chosen is None:
         return

@@ -20,12 +20,24 @@ import polars as pl
 
 from trivox.bench.dashboard_data import FULL, SMALL, Size, branch_of, filled, round_id
 from trivox.bench.harness import Result, Timing
+from trivox.platform.errors import WorkError
 from trivox.platform.store import Workspace
 
 CHANGED_S, CACHED_S, MEMORY_GB = 1.0, 0.1, 2.0
 RERUNS = 60
 THRESHOLD = "p95 below 1 s with a changed filter, below 100 ms from memory, below 2 GB"
-BRANCHES = ("asr", "tts", "realtime", "all")
+BRANCHES = ["asr", "tts", "realtime", "all"]
+PICKS: dict[tuple[str, str], list[str]] = {
+    ("overview", "branch"): BRANCHES,
+    ("rounds", "round"): [],
+    ("samples", "round"): [],
+    ("rewards", "scorer"): ["mos", "wer", "speaker", "style", "all"],
+    ("annotation", "branch"): BRANCHES,
+    ("data", "branch"): BRANCHES,
+    ("samples", "order"): ["disagree", "margin", "flagged", "any"],
+    ("rewards", "branch"): BRANCHES,
+}
+"""Page and pick -> what there is to pick; [] for the rounds."""
 
 
 def run(full: bool) -> Result:
@@ -44,39 +56,27 @@ def run(full: bool) -> Result:
 def _measured(root: Path, size: Size) -> dict[str, list[float]]:
     """Seconds of each rerun; sides take turns."""
     pages = Pages(root)
-    filters, found = changes(size), {"changed": [], "cached": [], "empty": [], "naive": []}  # type: dict[str, list[float]]
+    found: dict[str, list[float]] = {"changed": [], "cached": [], "empty": [], "naive": []}
+    picks = changes(size)
     for place in range(RERUNS):
-        page, query = next(filters)
-        pages.show(page, query)  # the page itself is open; then another filter is chosen
-        page_again, other = _another(page, filters)
-        found["changed"].append(pages.show(page_again, other, fresh=True))
-        found["cached"].append(pages.show(page_again, other))
-        found["empty"].append(pages.empty())
+        page, key, value = next(picks)
+        pages.forget()
+        found["changed"].append(pages.pick(page, key, value))
+        found["cached"].append(pages.again(page))
+        found["empty"].append(pages.again(""))
         if place % (RERUNS // 5) == 0:
             found["naive"].append(_timed(lambda number=place: naive(root, branch_of(number).value)))
     return found
 
 
-def _another(
-    page: str, filters: Iterator[tuple[str, dict[str, str]]]
-) -> tuple[str, dict[str, str]]:
-    """The next change on the same page."""
-    return next(one for one in filters if one[0] == page)
-
-
-def changes(size: Size) -> Iterator[tuple[str, dict[str, str]]]:
-    """Pages and what is picked on them, over and over, seldom the same twice."""
-    rng = np.random.default_rng(0)
-    for page in cycle(("overview", "rounds", "samples", "rewards", "annotation", "data")):
-        number = int(rng.integers(size.rounds))
-        one = {"branch": str(rng.choice(BRANCHES))}
-        if page in ("rounds", "samples"):
-            one = {"branch": branch_of(number).value, "round": round_id(number)}
-        if page == "samples":
-            one["order"] = str(rng.choice(["disagree", "margin", "flagged", "any"]))
-        if page == "rewards":
-            one["scorer"] = str(rng.choice(["mos", "wer", "speaker", "style", "all"]))
-        yield page, one
+def changes(size: Size) -> Iterator[tuple[str, str, str]]:
+    """Page, pick and what is picked, over and over; never what was picked on that page before."""
+    rng, last = np.random.default_rng(0), dict[str, str]()
+    for page, key in cycle(PICKS):
+        every = PICKS[page, key] or [round_id(number) for number in range(size.rounds)]
+        options = [one for one in every if one != last.get(page)]
+        last[page] = str(rng.choice(options))
+        yield page, key, last[page]
 
 
 class Pages:
@@ -94,39 +94,39 @@ class Pages:
         access.cookies = lambda: held  # no request carries cookies here
         self._script, self._tests = app.__file__, dict[str, Any]()
 
-    def show(self, page: str, query: dict[str, str], fresh: bool = False) -> float:
-        """Seconds of one rerun of a page. fresh: what is known of this query is forgotten first."""
+    def forget(self) -> None:
+        """What is known from memory: the next run asks what is kept on disk."""
+        self.source.forget()
+
+    def pick(self, page: str, key: str, value: str) -> float:
+        """Seconds of the rerun after another value was picked."""
         test = self._test(page)
-        for name, value in query.items():
-            test.query_params[name] = value
-            if name in test.session_state:
-                test.session_state[name] = value
-        if fresh:
-            self.source.forget()
+        test.selectbox(key=key).set_value(value)
+        return self._run(test, f"{page}, {key} {value}")
+
+    def again(self, page: str) -> float:
+        """Seconds of the same page once more; "" is a page with nothing on it."""
+        return self._run(self._test(page), page)
+
+    def _run(self, test: Any, what: str) -> float:
         seconds = _timed(test.run)
-        if test.exception:
-            raise RuntimeError(f"page {page} with {query}: {test.exception[0].value}")
-        return seconds
-
-    def empty(self) -> float:
-        """Of a page without anything on it."""
-        if "" not in self._tests:
-            from streamlit.testing.v1 import AppTest
-
-            self._tests[""] = AppTest.from_string(
-                "import streamlit as st\nst.title('empty')", default_timeout=600
+        if test.exception or test.error:
+            raise WorkError(
+                f"bench dashboard: {what}: {[one.value for one in (*test.exception, *test.error)]}"
             )
-            self._tests[""].run()
-        return _timed(self._tests[""].run)
+        return seconds
 
     def _test(self, page: str) -> Any:
         from streamlit.testing.v1 import AppTest
 
         if page not in self._tests:
-            test = self._tests[page] = AppTest.from_file(self._script, default_timeout=600)
-            if page != "overview":
+            empty = "import streamlit as st\nst.title('empty')"
+            test = AppTest.from_file(self._script) if page else AppTest.from_string(empty)
+            test.default_timeout = 600
+            if page not in ("", "overview"):
                 test.switch_page(f"screens/{page}.py")
             test.run()
+            self._tests[page] = test
         return self._tests[page]
 
 

@@ -48,6 +48,7 @@ def dashboard(
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             opened.bind((host, port))
+            opened.listen()  # who comes early waits instead of being refused
         except OSError as error:
             raise ConfigError(
                 f"port {port} of {host} cannot be used: {error}; give another"
