@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import load_peft_weights, set_peft_model_state_dict
 from torch import Tensor
 
 from trivox.policy.rows import Row, collate
@@ -112,13 +110,6 @@ def trainer_class() -> type:
                 outputs = model(**_for_the_model(inputs), fused_lm_head=True)
             width = inputs["completion_mask"].shape[1] - 1
             return outputs.log_probs[:, -width:].sum(1).chunk(2)
-
-        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            """Both adapters: transformers takes up none but those in folders of their own."""
-            unwrapped: Any = model or self.model
-            for name in unwrapped.peft_config:
-                folder = Path(resume_from_checkpoint) / ("" if name == "default" else name)
-                set_peft_model_state_dict(unwrapped, load_peft_weights(str(folder)), name)
 
         def create_model_card(self, *args: Any, **kwargs: Any) -> None:
             """None: checkpoints are for going on, and what is kept gets its card elsewhere."""

@@ -16,12 +16,21 @@ from trivox.pipelines.updates.rubric import rubric_points
 from trivox.pipelines.updates.watching import AudioWatcher, HeldOut, silence_ratio
 from trivox.platform.errors import ConfigError
 from trivox.platform.personas.registry import persona_of
-from trivox.platform.records import Branch, Direction, Failure, Persona, Sampling, Split
+from trivox.platform.records import (
+    Branch,
+    Direction,
+    Failure,
+    FinishReason,
+    Persona,
+    Sampling,
+    Split,
+)
 from trivox.platform.scoring import Item, ScorerInfo, Value
 from trivox.platform.store import Workspace
 from trivox.policy.backbone import Backbone
+from trivox.policy.branches.constraint import TextConstraint
 from trivox.policy.speaker import Speaker
-from trivox.policy.trainers.rl.episodes import batch_of
+from trivox.policy.trainers.rl.episodes import PolicyTurn, batch_of
 from trivox.reward_models.composition import ComposedValue
 
 ANNA = persona_of("p", "anna", "a pilot", {"opening": "aye", "address": "sir"})
@@ -127,6 +136,25 @@ def test_only_what_the_policy_said_is_trained_on(dialogues: Dialogues) -> None:
 def episodes_of(dialogues: Dialogues, composition: Any = None) -> DialogueEpisodes:
     weights = (1.0, 1.0)
     return DialogueEpisodes(dialogues, [ANNA], composition, weights, 2, 2, 0, Split.TRAIN)
+
+
+def test_the_reward_of_a_turn_by_hand(dialogues: Dialogues) -> None:
+    """Composition .5 with weight 2 and every rule of the rubric kept with weight 1: 2. Only the habits kept: 1 and
+    .3 / .7, for nothing that was asked is named."""
+    source = replace(episodes_of(dialogues), weights=(2.0, 1.0))
+    tokens = dialogues.asker.speaker.tokens
+    said = PolicyTurn([1], [tokens.eos], [-1.0], TextConstraint(tokens), 1.0, FinishReason.END)
+    for words, wanted in (("all", 2.0), ("nothing", 1.0 + 0.3 / 0.7)):
+        talk = dialogues.talk(ANNA, 0, 0, Split.TRAIN)
+        turn = talk.user.next()
+        assert turn is not None and turn.intent.topic
+        named = " ".join(turn.slots[name] for name in turn.intent.topic)
+        text = f"aye {named if words == 'all' else ''} sir"
+        talk.asked, talk.turns = [turn], [said]
+        talk.items = [Item("r", None, None, text, "en")]
+        made = source._episode(talk, [ComposedValue(Value(0.5), ())])
+        assert made.rewards == (pytest.approx(wanted),)
+        assert made.components["in character"] == 1.0
 
 
 def test_a_turn_that_cannot_be_scored_fails_its_episode(dialogues: Dialogues) -> None:
