@@ -43,10 +43,9 @@ def table(view: View, name: str, title: str, empty: str, *, height: int | None =
     if rows.is_empty():
         st.caption(empty)
         return
-    shown = {} if height is None or len(rows) * 36 < height else {"height": height}
-    st.dataframe(
-        rows, hide_index=True, key=f"table-{name}", column_config=number_columns(rows), **shown
-    )  # type: ignore[arg-type]
+    tall: Any = height if height is not None and len(rows) * 36 >= height else "auto"
+    shown = number_columns(rows)
+    st.dataframe(rows, height=tall, hide_index=True, key=f"table-{name}", column_config=shown)
     csv(rows, name)
 
 

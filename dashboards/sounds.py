@@ -46,4 +46,5 @@ def spectrogram(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.u
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
     level = 10 * np.log10(power + 1e-12)
     shown = np.clip((level - level.max() + DEPTH_DB) / DEPTH_DB, 0, 1).T[::-1]
-    return (colormaps["viridis"](shown)[..., :3] * 255).astype(np.uint8)
+    coloured: npt.NDArray[np.uint8] = (colormaps["viridis"](shown)[..., :3] * 255).astype(np.uint8)
+    return coloured

@@ -126,7 +126,7 @@ class Nodes:
 
 def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
     """NODES, and why there are none. May take seconds where nobody answers."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
     from ray.exceptions import RayError
 
     found = address or _local()
@@ -146,7 +146,8 @@ def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
 def _local() -> str | None:
     from ray._private.services import find_gcs_addresses
 
-    return next(iter(sorted(find_gcs_addresses())), None)
+    find: Any = find_gcs_addresses
+    return next(iter(sorted(find())), None)
 
 
 def _node(id_: Any, one: Any) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ PROMPTS = {
     "set": pl.String, "split": pl.String, "source": pl.String, "licence": pl.String, "prompts": pl.Int64,
 }  # fmt: skip
 SOUNDS = {"source": pl.String, "licence": pl.String, "clips": pl.Int64, "hours": pl.Float64}
-PREFERENCES = {
+PREFERENCES: dict[str, Any] = {
     "preference": pl.String, "set": pl.String, "round": pl.String, "chosen": pl.String, "rejected": pl.String,
     "margin": pl.Float64, "confidence": pl.Float64, "judges": pl.String, "judgements": pl.List(pl.String),
 }  # fmt: skip

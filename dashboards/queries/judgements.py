@@ -46,8 +46,7 @@ class Mirror:
             self._clear()
             last = 0
         for rows in self._new(last, newest):
-            begin, end = rows["seq"].min(), rows["seq"].max()
-            self._write(rows, f"{begin:012}-{end:012}-{len(rows)}.parquet")
+            self._write(rows)
         self._compact()
 
     def scan(self) -> pl.LazyFrame:
@@ -81,7 +80,10 @@ class Mirror:
         for path in self._paths():
             path.unlink()
 
-    def _write(self, rows: pl.DataFrame, name: str) -> None:
+    def _write(self, rows: pl.DataFrame) -> None:
+        """Named by its first and last row and how many there are."""
+        first, last = int(rows["seq"][0]), int(rows["seq"][-1])
+        name = f"{first:012}-{last:012}-{len(rows)}.parquet"
         write_atomically(self._folder / name, _parquet(rows))
 
     def _compact(self) -> None:
@@ -91,7 +93,7 @@ class Mirror:
         if len(small) < MOST_FILES:
             return
         rows = pl.concat([pl.read_parquet(path) for path in small]).sort("seq")
-        self._write(rows, f"{rows['seq'].min():012}-{rows['seq'].max():012}-{len(rows)}.parquet")
+        self._write(rows)
         for path in small:
             path.unlink()
 

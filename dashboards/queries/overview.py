@@ -144,7 +144,9 @@ def _branch(
         f"{branch}.win_rate_first": _over_first(branch, chain, measured),
     }
     found |= _quality(source, branch, policy, last)
-    rows = [(branch, "In use", None, None, None, "", f"{line} ({policy.status.value})")]
+    rows: list[tuple[Any, ...]] = [
+        (branch, "In use", None, None, None, "", f"{line} ({policy.status.value})")
+    ]
     rows += [
         (branch, one.name, one.value, one.low, one.high, one.unit, one.note)
         for one in found.values()

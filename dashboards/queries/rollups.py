@@ -21,6 +21,9 @@ from trivox.dashboards.queries.shards import Damage, Partition, scan
 from trivox.platform.hashing import content_hash
 from trivox.platform.store.files import write_atomically
 
+Key = tuple[str, str]
+"""Branch and round."""
+Make = Callable[[Key], tuple[pl.DataFrame, Sequence[Damage]]]
 FORM = 1
 """Of the files kept; another one is made anew."""
 ROLLOUTS = {
@@ -67,7 +70,7 @@ class Rollup:
     def refresh(
         self,
         wanted: dict[tuple[str, str], str],
-        make: Callable[[tuple[str, str]], tuple[pl.DataFrame, Sequence[Damage]]],
+        make: Make,
         say: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Bring it up to date with `wanted`, partition -> fingerprint."""
@@ -82,11 +85,19 @@ class Rollup:
             if stale or gone:
                 self._update(held, stale, gone, wanted, make, say)
 
-    def _update(self, held, stale, gone, wanted, make, say) -> None:  # type: ignore[no-untyped-def]
+    def _update(
+        self,
+        held: dict[Key, Kept],
+        stale: Sequence[Key],
+        gone: Sequence[Key],
+        wanted: dict[Key, str],
+        make: Make,
+        say: Callable[[int, int], None],
+    ) -> None:
         parts = []
         for number, key in enumerate(stale):
             rows, damage = make(key)
-            held[key] = Kept(*key, wanted[key], tuple(damage))
+            held[key] = Kept(key[0], key[1], wanted[key], tuple(damage))
             parts.append(
                 rows.select(pl.col(name).cast(kind) for name, kind in self._schema.items())
             )
