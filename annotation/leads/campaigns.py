@@ -65,7 +65,12 @@ class NewTask:
 def create(workspace: Workspace, by: By, wanted: NewCampaign) -> Campaign:
     """A new campaign, open, without tasks yet. Raises UsageError, NotFound for a round there is none of."""
     if wanted.round is not None:
-        workspace.records.get(Round, wanted.round)
+        held = workspace.records.get(Round, wanted.round)
+        if held.branch is not wanted.branch:
+            raise UsageError(
+                f"round {held.id} is of branch {held.branch.value}, the campaign of {wanted.branch.value}: "
+                "make it of the round's branch"
+            )
     campaign = Campaign(
         id=str(ULID()),
         project=workspace.project,

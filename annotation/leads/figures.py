@@ -94,7 +94,7 @@ class Judge:
 
 
 def judges(workspace: Workspace, campaign: str) -> list[Judge]:
-    """Everyone who answered in the campaign, by name."""
+    """Everyone who answered in the campaign or whose work there is paused, by name."""
     campaign_of(workspace, campaign)
     held: dict[str, list[TaskLease]] = defaultdict(list)
     scope = {"campaign": campaign, "status": LeaseStatus.ANSWERED}
@@ -102,8 +102,8 @@ def judges(workspace: Workspace, campaign: str) -> list[Judge]:
         held[lease.person].append(lease)
     paused = {one.person: one.reason for one in pauses(workspace, campaign)}
     made = [
-        _judge(workspace.records.get(Person, person), leases, paused.get(person))
-        for person, leases in held.items()
+        _judge(workspace.records.get(Person, person), held[person], paused.get(person))
+        for person in held.keys() | paused.keys()
     ]
     return sorted(made, key=lambda one: (one.name, one.person))
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,5 +88,6 @@ def shoot(chrome: Chrome, name: str) -> None:
             chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
             metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
             chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            time.sleep(0.5)  # colours that fade from one scheme to the other
             chrome.save_screenshot(f"{SHOTS}/{name}-{width}-{scheme}.png")
     chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

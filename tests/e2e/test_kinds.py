@@ -132,7 +132,10 @@ def test_a_transcript_is_corrected_with_its_changes_marked(
     press(chrome, "i")
     press(chrome, HYPOTHESIS.replace("quite", "quiet").replace("before rain", "before the rain"))
     until(chrome, "document.querySelectorAll('.diff ins').length > 0")
-    marks = "return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent.trim()).filter(Boolean)"
+    marks = (
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".map((one) => one.textContent.trim()).filter(Boolean)"
+    )
     assert chrome.execute_script(marks, ".diff del") == ["quite"]
     assert chrome.execute_script(marks, ".diff ins") == ["quiet", "the"]
     shoot(chrome, "transcript")

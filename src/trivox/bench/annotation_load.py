@@ -1,12 +1,14 @@
 """50 annotators at once against a real server that is killed halfway: nothing doubled, nothing lost, votes quick.
 
-Each client does what a browser does: takes a lease, fetches both clips, lets them play in real time, reports what
-was played, answers. Halfway the server is killed (SIGKILL) and started again; clients repeat what was not answered
-with the same idempotency key. Afterwards the store is held against every acknowledged answer.
+Each client does what a browser does: takes a lease, fetches both clips, has the lease and the sound of the next
+question loaded beside, lets the clips play in real time, reports what was played, thinks for about two seconds,
+answers. Halfway the server is killed (SIGKILL) and started again; clients repeat what was not answered with the
+same idempotency key. Afterwards the store is held against every acknowledged answer.
 """
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import statistics
@@ -29,6 +31,8 @@ from trivox.platform.progress import say
 
 CLIENTS = 50
 SECONDS, FULL_SECONDS = 20.0, 120.0
+THINK_S = 2.0
+"""Mean of the time between the end of the sound and the answer, exponential: people do not answer in step."""
 VOTE_P95_S, START_P95_S = 0.2, 0.3
 URL = "TRIVOX_BENCH_DATABASE"
 """Environment variable: a PostgreSQL URL of an empty database to use instead of SQLite."""
@@ -53,7 +57,7 @@ def run(full: bool = False) -> Result:
     seconds = FULL_SECONDS if full else SECONDS
     url = os.environ.get(URL)
     with tempfile.TemporaryDirectory() as folder:
-        tasks = int(CLIENTS * seconds / (2 * CLIP_S)) + 2 * CLIENTS
+        tasks = int(CLIENTS * seconds / (2 * CLIP_S)) + 4 * CLIENTS
         say(f"filling a workspace: {tasks} comparisons, {CLIENTS} people")
         with filled(Path(folder) / "ws", tasks, CLIENTS, url) as (workspace, cookies, campaign):
             say(f"{CLIENTS} clients for {seconds:.0f} s; the server is killed halfway")
@@ -91,7 +95,13 @@ def _result(log: Log, found: Faults, seconds: float, down_s: float, database: st
         threshold=f"no double lease, no lost judgement, p95 of a vote < {VOTE_P95_S * 1000:.0f} ms, "
         f"p95 of page and audio < {START_P95_S * 1000:.0f} ms",
         terms={"vote_p95_s": p95["answer"], "allowed_s": VOTE_P95_S},
-        sizes={"clients": CLIENTS, "seconds": seconds, "clip_s": CLIP_S, "database": database},
+        sizes={
+            "clients": CLIENTS,
+            "seconds": seconds,
+            "clip_s": CLIP_S,
+            "think_s": THINK_S,
+            "database": database,
+        },
         sides={kind: replace(timing, wall=()) for kind, timing in kinds.items()},
         figures=figures,
         notes=(f"refused: {log.refused[0]}",) if log.refused else (),
@@ -198,17 +208,10 @@ async def _judge(browser: Browser, campaign: str) -> bool:
         browser.log.refused.append(str(given))
         return False
     path = f"{_API}/leases/{lease['id']}"
+    beside = asyncio.create_task(_look_ahead(browser, campaign))
     for number, clip in enumerate(lease["clips"], 1):
-        sound = await browser.send("audio", "GET", f"{path}/audio/{clip['audio_id']}")
-        sound.raise_for_status()
-        await asyncio.sleep(clip["duration_s"])
-        played = {
-            "number": number,
-            "audio_id": clip["audio_id"],
-            "start_s": 0.0,
-            "end_s": clip["duration_s"],
-        }
-        await browser.send("progress", "POST", f"{path}/progress", json={"played": [played]})
+        await _play(browser, path, number, clip)
+    await asyncio.gather(beside, asyncio.sleep(random.expovariate(1 / THINK_S)))
     vote = {"kind": "comparison", "comparison": 1, "idempotency_key": f"key-{lease['id']}"}
     said = await browser.send("answer", "POST", f"{path}/answer", json=vote)
     if said.status_code == 200:
@@ -216,3 +219,21 @@ async def _judge(browser: Browser, campaign: str) -> bool:
     else:
         browser.log.refused.append(said.text)
     return True
+
+
+async def _look_ahead(browser: Browser, campaign: str) -> None:
+    """The next question's lease and sound."""
+    told = await browser.send("ahead", "POST", f"{_API}/work/{campaign}/ahead")
+    lease = told.json().get("lease")
+    for clip in lease["clips"] if lease else ():
+        await browser.send("audio", "GET", f"{_API}/leases/{lease['id']}/audio/{clip['audio_id']}")
+
+
+async def _play(browser: Browser, path: str, number: int, clip: dict[str, Any]) -> None:
+    """Fetch a clip, let it play in real time, report it."""
+    sound = await browser.send("audio", "GET", f"{path}/audio/{clip['audio_id']}")
+    sound.raise_for_status()
+    await asyncio.sleep(clip["duration_s"])
+    whole = {"start_s": 0.0, "end_s": clip["duration_s"]}
+    played = {"number": number, "audio_id": clip["audio_id"], **whole}
+    await browser.send("progress", "POST", f"{path}/progress", json={"played": [played]})

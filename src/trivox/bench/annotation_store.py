@@ -37,7 +37,8 @@ from trivox.platform.records import (
 from trivox.platform.store import Workspace
 from trivox.platform.store.config import FILE
 
-CLIP_S = 1.0
+CLIP_S = 3.0
+"""A short sentence."""
 RATE = 16_000
 VOICES = 40
 """Different clips; tasks share them, for what is measured is the desk and not the disk."""
