@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.annotation.work.conftest import FIRST, SECOND, Desk, campaign, people
 from trivox.cli import app
-from trivox.platform.errors import ConfigError, NotFound
+from trivox.platform.errors import ConfigError, NotFound, UsageError
 from trivox.platform.records import (
     Answer,
     AnswerKind,
@@ -139,3 +139,14 @@ def test_what_is_wrong_is_said(ws: Workspace, tmp_path: Path) -> None:
     file.write_text(TOML + "gold_pass = 7.0\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="gold_pass is 7"):
         run("create", str(file))
+
+
+def test_commit_and_export(ws: Workspace, tmp_path: Path) -> None:
+    made = told(ws, "commit", "first", "--min-confidence", "0.9")
+    assert made["preferences"] == 5 and sum(made["dropped"].values()) == 1
+    assert told(ws, "commit", "first", "--min-confidence", "0.9") == made
+    assert told(ws, "export", "first", "--out", str(tmp_path / "all.jsonl"))["judgements"] == 24
+    assert told(ws, "export", "first", "--out", str(tmp_path / "all.csv"))["judgements"] == 18
+    with pytest.raises(UsageError, match="majority, weighted, dawid-skene"):
+        command = ["campaign", "commit", "first", "--method", "best", "-w", str(ws.root)]
+        CliRunner().invoke(app, command, catch_exceptions=False)

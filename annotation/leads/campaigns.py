@@ -11,7 +11,7 @@ from ulid import ULID
 from trivox.annotation.comparisons import OVERALL, make_comparisons
 from trivox.annotation.leads import guidelines
 from trivox.annotation.people.audit import By, note
-from trivox.annotation.work.questions import question
+from trivox.annotation.work.questions import ENGLISH, question
 from trivox.platform.errors import NotFound, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import (
@@ -76,7 +76,7 @@ def create(workspace: Workspace, by: By, wanted: NewCampaign) -> Campaign:
         project=workspace.project,
         name=wanted.name,
         branch=wanted.branch,
-        guideline=wanted.guideline.get(guidelines.ENGLISH, ""),
+        guideline=wanted.guideline.get(ENGLISH, ""),
         guideline_version=1,
         languages=wanted.languages,
         overlap=wanted.overlap,
