@@ -94,5 +94,19 @@ def retried(work: Callable[[], T], retries: int = RETRIES, pause_s: float = PAUS
     return work()
 
 
+def retried_io(work: Callable[[], T], retries: int = 3, pause_s: float = PAUSE_S) -> T:
+    """work, done again while a server does not answer; FileNotFoundError and a full disk are answers."""
+    for attempt in range(retries):
+        try:
+            return work()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno in _FULL_ERRNO:
+                raise
+            time.sleep(pause_s * 2**attempt)
+    return work()
+
+
 def disk_full(place: Path | str) -> DiskFull:
     return DiskFull(f"{place}: no room left on the disk: free some space and run the same again")

@@ -13,6 +13,9 @@ from trivox.platform.store.files import write_atomically
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
+
+    from trivox.platform.store.remote import RemoteParts
 
 R = TypeVar("R")
 
@@ -20,9 +23,11 @@ R = TypeVar("R")
 class Tables:
     """Files `rollout/project=…/branch=…/round=…/part.parquet` below root, of one project."""
 
-    def __init__(self, root: Path, project: str) -> None:
+    def __init__(self, root: Path, project: str, remote: "RemoteParts | None" = None) -> None:
+        """remote: where the parts lie, if root only holds copies of them."""
         self._root = root
         self._project = project
+        self._remote = remote
 
     def write(
         self,
@@ -47,7 +52,41 @@ class Tables:
         parquet.write_table(table, content, compression="zstd")
         path = self._folder(kind, branch.value, round) / f"{quote(part, safe='')}.parquet"
         write_atomically(path, memoryview(content.getvalue()))
+        if self._remote is not None:
+            self._remote.push(path)
         return path
+
+    def write_columns(
+        self, kind: type[Any], rows: "pa.Table", *, branch: Branch, round: str, part: str
+    ) -> Path:
+        """Write rows that are columns already as one part; they must have the layout of the kind, of one project.
+
+        Raises StoreError for another layout or project; DiskFull.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        from trivox.platform.store.parquet import SCHEMAS
+
+        if not rows.schema.equals(SCHEMAS[kind]):
+            raise StoreError(
+                f"{self._root}: part {part!r} of round {round!r} is no table of {kind.__name__}"
+            )
+        projects = rows.column("project").unique().to_pylist()
+        if projects != [self._project]:
+            raise StoreError(f"{self._root}: rows of project {projects}, not of {self._project!r}")
+        about = {"schema_version": str(record_kinds.SCHEMA_VERSION), "kind": kind.__name__}
+        content = pa.BufferOutputStream()
+        parquet.write_table(rows.replace_schema_metadata(about), content, compression="zstd")
+        path = self._folder(kind, branch.value, round) / f"{quote(part, safe='')}.parquet"
+        write_atomically(path, memoryview(content.getvalue()))
+        if self._remote is not None:
+            self._remote.push(path)
+        return path
+
+    def paths(self, kind: type[Any]) -> list[Path]:
+        """The files of all parts of a kind, by branch, round and name; raises NewerWorkspace, CorruptObject."""
+        return self._files(kind, None, None)
 
     def _one_kind(
         self, records: Sequence[Any], branch: Branch, round_: str, part: str
@@ -137,8 +176,12 @@ class Tables:
                 content = pa.BufferOutputStream()
                 parquet.write_table(kept, content, compression="zstd")
                 write_atomically(path, memoryview(content.getvalue()))
+                if self._remote is not None:
+                    self._remote.push(path)
             else:
                 path.unlink()
+                if self._remote is not None:
+                    self._remote.remove(path)
         return removed
 
     def scan(self, kind: type[R]) -> "pl.LazyFrame":
@@ -178,6 +221,8 @@ class Tables:
     def _files(self, kind: type[Any], round_: str | None, branch: Branch | None) -> list[Path]:
         folder = self._folder(kind, branch.value if branch else None, round_)
         relative = folder.relative_to(self._root)
+        if self._remote is not None:
+            self._remote.pull(f"{kind.__name__.lower()}/project={quote(self._project, safe='')}")
         with file_errors(self._root):
             paths = sorted(self._root.glob(f"{relative}/*.parquet"))
         for path in paths:

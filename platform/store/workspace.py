@@ -18,8 +18,10 @@ from trivox.platform.store.engine import make_engine
 from trivox.platform.store.faults import file_errors, sql_errors
 from trivox.platform.store.files import write_atomically
 from trivox.platform.store.migrations import migrate
+from trivox.platform.store.objects import Objects
 from trivox.platform.store.projects import VARIABLE, find_project, prefix_of
 from trivox.platform.store.records import Records
+from trivox.platform.store.remote import RemoteParts
 from trivox.platform.store.tables import Tables
 
 
@@ -34,7 +36,8 @@ class Workspace:
         self.project = project or config.project
         self.records = Records(engine, str(root))
         prefix = prefix_of(self.records, self.project)
-        self.tables = Tables(root / config.tables, self.project)
+        self.tables = _tables(config.tables, root, self.project)
+        self.artefacts = Objects(_below(config.artefacts, prefix), root)
         self.audio = AudioStore(_below(config.audio, prefix), root)
         self._engine = engine
 
@@ -110,6 +113,14 @@ class Workspace:
 
 def _below(place: str, prefix: str) -> str:
     return f"{place.rstrip('/')}/{prefix}" if prefix else place
+
+
+def _tables(place: str, root: Path, project: str) -> Tables:
+    """At a folder below root, or at a URL with copies below root."""
+    if "://" not in place:
+        return Tables(root / place, project)
+    copies = root / "cache" / "tables"
+    return Tables(copies, project, RemoteParts(Objects(place, root), copies))
 
 
 def _draft_folder(root: Path, made_root: bool) -> Path:

@@ -51,6 +51,11 @@ BENCHES = {
             "trivox.bench.store_ingest",
         ),
         Bench(
+            "store-travel",
+            "records imported, exported, imported again: the same hashes; memory bounded by the batch",
+            "trivox.bench.store_travel",
+        ),
+        Bench(
             "store-query",
             "B10: group-by, ids and differences over rollouts and judgements; against raw DuckDB and Polars",
             "trivox.bench.store_query",

@@ -26,6 +26,7 @@ from trivox.platform.errors import ConfigError, WorkError
 BIN_VARIABLE = "TRIVOX_POSTGRES_BIN"
 _DEBIAN = Path("/usr/lib/postgresql")
 _PATIENCE_S = 60.0
+_BUCKET = "trivox"
 _MEMORY = 4 << 30
 _USERS = ("postgres", "nobody")
 """PostgreSQL refuses to run as root: one of these runs it then."""
@@ -203,11 +204,9 @@ class S3:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def bucket(self, name: str | None = None) -> str:
-        """The s3:// URL of a new bucket."""
-        made = name or f"b{secrets.token_hex(6)}"
-        (self.folder / "files" / made).mkdir(parents=True)
-        return f"s3://{made}"
+    def place(self) -> str:
+        """A fresh s3:// URL: a prefix of the one bucket there is."""
+        return f"s3://{_BUCKET}/{secrets.token_hex(6)}"
 
     def start(self) -> None:
         """Raises WorkError with the log when it does not answer."""
@@ -223,7 +222,7 @@ class S3:
         command = [str(find_rclone()), "serve", "s3", *options, "--config", "/dev/null"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--dir-cache-time", "0", str(self.folder / "files")],
+                [*command, str(self.folder / "files")],
                 stdout=log,
                 stderr=log,
             )
@@ -247,7 +246,7 @@ def s3() -> Iterator[S3]:
     """A running service on a free port of loopback; raises ConfigError where rclone is not installed."""
     find_rclone()
     with tempfile.TemporaryDirectory(prefix="trivox-s3-") as folder:
-        (Path(folder) / "files").mkdir()
+        (Path(folder) / "files" / _BUCKET).mkdir(parents=True)
         server = S3(
             Path(folder),
             f"http://127.0.0.1:{_free_port()}",
