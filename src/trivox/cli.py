@@ -12,9 +12,11 @@ from trivox.commands import (
     asr,
     bench,
     campaigns,
+    cluster,
     dashboard,
     data,
     demo,
+    doctor,
     label_studio,
     loop,
     nano,
@@ -49,6 +51,7 @@ app.add_typer(data.app, name="data")
 round_states.add_to(rounds.app)
 app.add_typer(rounds.app, name="round")
 app.add_typer(loop.app, name="loop")
+app.add_typer(cluster.app, name="cluster")
 app.command("worker")(rounds.worker)
 app.command("label")(rounds.label)
 app.command("report")(report.report)
@@ -68,6 +71,7 @@ app.command("serve")(serve.serve)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 
 
 @app.command()
