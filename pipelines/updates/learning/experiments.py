@@ -18,6 +18,7 @@ from trivox.platform.errors import NotFound, WorkError
 from trivox.platform.records import Branch, PreferenceSet, Prompt, Sampling, Split
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
+from trivox.platform.store.files import write_atomically
 from trivox.policy.backbone import Backbone, locate
 from trivox.policy.resident import SLOTS
 from trivox.policy.speaker import Speaker
@@ -163,9 +164,13 @@ def _learned(
     ws: Workspace, recipe: UpdateRecipe, name: str, suites: dict[str, Suites]
 ) -> dict[str, Any]:
     """Train, then hold the candidate against its parent on every suite."""
+    clock = ws.root / f"{name}.seconds"
     began = time.perf_counter()
-    made = update(ws, recipe, name)
-    wall = time.perf_counter() - began
+    try:
+        made = update(ws, recipe, name)
+    finally:  # a run that is broken off and gone on with took both times
+        seconds = time.perf_counter() - began
+        write_atomically(clock, str(_seconds(clock) + seconds).encode())
     candidate, parent = resolve(ws, made["id"]), resolve(ws, made["parent"])
     branch = recipe.branch
     found = {
@@ -179,12 +184,16 @@ def _learned(
         "parent_weights": parent.artefact_hash,
         "recipe": made["recipe"],
         "steps": made["steps"],
-        "training_s": _training_s(made["metrics"]) or wall,
+        "training_s": _training_s(made["metrics"]) or _seconds(clock),
         "kl": max((one.get("kl", 0.0) for one in made["metrics"]), default=0.0),
         "reward": [made["metrics"][0].get("reward"), made["metrics"][-1].get("reward")],
         "results": {which: one.results for which, one in found.items()},
         "rows": {which: list(one.per_item) for which, one in found.items()},
     }
+
+
+def _seconds(clock: Path) -> float:
+    return float(clock.read_text()) if clock.exists() else 0.0
 
 
 def _training_s(metrics: list[dict[str, float]]) -> float:
