@@ -30,7 +30,9 @@ def test_words_come_from_a_list(tmp_path: Path) -> None:
     (tmp_path / "digits").mkdir()
     for name in ("a", "digits/b", "c", "d"):
         write_wav(tmp_path / f"{name}.wav", TONE, 8_000)
-    lines = b"; a comment\na: hello there\ndigits/b: two [beep]\nc: [music]\nd: (a second of silence)\n"
+    lines = (
+        b"; a comment\na: hello there\ndigits/b: two [beep]\nc: [music]\nd: (a second of silence)\n"
+    )
     (tmp_path / "words.txt.gz").write_bytes(gzip.compress(lines))
     found = read_clips(tmp_path, tmp_path / "words.txt.gz", kind="human")
     assert {one.name: one.text for one in found} == {"a": "hello there", "digits/b": "two"}
