@@ -4,6 +4,9 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
+
+from trivox.platform.errors import NotFound
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
@@ -18,7 +21,7 @@ class Resources:
     memory_gb: float = 0.0
     spread: bool = True
 
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """As Ray's options of an actor. It is not restarted by Ray: the pool does that, with its reasons."""
         memory = {"memory": int(self.memory_gb * 2**30)} if self.memory_gb else {}
         return memory | {
@@ -56,3 +59,27 @@ def ensure_ray(workers: int) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+
+
+def nodes_of(address: str) -> list[dict[str, object]]:
+    """host, alive, cpus and gpus of every node. Raises NotFound for a cluster that does not answer."""
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise NotFound(
+            f"no Ray cluster answers at {address}: begin one with `trivox cluster up`"
+        ) from error
+    found: list[dict[str, object]] = []
+    for one in ray.nodes():
+        has = one["Resources"]
+        found.append(
+            {
+                "host": one["NodeManagerHostname"],
+                "alive": bool(one["Alive"]),
+                "cpus": float(has.get("CPU", 0.0)),
+                "gpus": float(has.get("GPU", 0.0)),
+            }
+        )
+    return found
