@@ -1,6 +1,8 @@
 """`trivox label-studio`: Label Studio as one more way in."""
 
 import os
+import signal
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +67,7 @@ def serve(
     folder = folder_of(ws)
     if install:
         environment.install(environment.place_of(folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server would outlive us
     say("starting; the first start makes a database and takes a minute or two")
     with server.serving(ws, port, trivox_url) as running:
         say(
