@@ -135,6 +135,7 @@ ELSEWHERE |= {("campaign", verb) for verb in CAMPAIGN}  # tests/test_cli_campaig
 ELSEWHERE |= {("label-studio", verb) for verb in ("people", "push", "pull")}  # test_real_server.py
 ELSEWHERE |= {("persona", verb) for verb in ("list", "show", "add", "export", "expand", "check")}
 # tests/test_cli_projects.py
+ELSEWHERE |= {("doctor",)}
 ELSEWHERE |= {("project", verb) for verb in ("list", "create", "budget", "costs")}
 # tests/test_cli_reward.py
 ELSEWHERE |= {("reward", verb) for verb in ("list", "check", "score", "battery", "report")}

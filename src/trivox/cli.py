@@ -16,6 +16,7 @@ from trivox.commands import (
     dashboard,
     data,
     demo,
+    doctor,
     label_studio,
     loop,
     nano,
@@ -70,6 +71,7 @@ app.command("serve")(serve.serve)
 app.command("dashboard")(dashboard.dashboard)
 app.add_typer(nano.app, name="nano")
 app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 
 
 @app.command()
