@@ -33,7 +33,12 @@ def upload(files: Any, path: Path, place: str, part_bytes: int) -> None:
 
 
 def _open_upload(files: Any, target: dict[str, str]) -> str | None:
-    found = files.call_s3("list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"])
+    try:
+        found = files.call_s3(
+            "list_multipart_uploads", Bucket=target["Bucket"], Prefix=target["Key"]
+        )
+    except FileNotFoundError:  # some services say so where a bucket has none
+        return None
     same = [one["UploadId"] for one in found.get("Uploads", []) if one["Key"] == target["Key"]]
     return same[-1] if same else None
 
