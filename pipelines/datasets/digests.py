@@ -38,7 +38,8 @@ def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
 def content_of(record: Any) -> bytes:
     """A record in canonical JSON, without the project it lies in: the same in every workspace."""
     homeless = replace(record, project="") if hasattr(record, "project") else record
-    plain = adapter_of(type(record)).dump_python(homeless, mode="json")
+    kind: Any = type(record)
+    plain = adapter_of(kind).dump_python(homeless, mode="json")
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -61,6 +61,11 @@ BENCHES = {
             "trivox.bench.store_query",
         ),
         Bench(
+            "data-travel",
+            "datasets out, in, out and in again: the same hashes, memory by the batch; --full: a million judgements",
+            "trivox.bench.data_travel",
+        ),
+        Bench(
             "weight-sync",
             "B6: a new adapter to all rollout workers; against save and reload, and Ray's put of the tensors",
             "trivox.bench.weight_sync",

@@ -217,15 +217,15 @@ def peak_mb(work: Callable[[], object]) -> float:
 def test_memory_is_bounded_by_the_batch(filled: Filled, tmp_path: Path) -> None:
     """Three times the data, the same memory; identical hashes after out, in, out and in."""
     peaks = []
-    for number, size in enumerate((Size(250, 1000, 4000), Size(750, 3000, 12000))):
+    for number, size in enumerate((Size(100, 400, 1600), Size(300, 1200, 4800))):
         ws = filled(f"from{number}", prompts=0)
-        fill(ws, size, batch=200)
+        fill(ws, size, batch=100)
         first, second = filled(f"to{number}", prompts=0), filled(f"then{number}", prompts=0)
         outs = [tmp_path / f"out{number}-{turn}" for turn in range(2)]
-        out = peak_mb(lambda: export_bundle(ws, outs[0], "big", size=200))  # noqa: B023
-        into = peak_mb(lambda: import_bundle(first, outs[0], size=200))  # noqa: B023
-        export_bundle(first, outs[1], "big", size=200)
-        report = import_bundle(second, outs[1], size=200)
+        out = peak_mb(lambda: export_bundle(ws, outs[0], "big", size=100))  # noqa: B023
+        into = peak_mb(lambda: import_bundle(first, outs[0], size=100))  # noqa: B023
+        export_bundle(first, outs[1], "big", size=100)
+        report = import_bundle(second, outs[1], size=100)
         hashes = {json.loads((one / "manifest.json").read_text())["hash"] for one in outs}
         assert report.identical and report.version is not None
         assert hashes == {report.version.hash}
