@@ -72,7 +72,8 @@ def nodes_of(address: str) -> list[dict[str, object]]:
             f"no Ray cluster answers at {address}: begin one with `trivox cluster up`"
         ) from error
     found: list[dict[str, object]] = []
-    for one in ray.nodes():
+    nodes: Any = ray.nodes
+    for one in nodes():
         has = one["Resources"]
         found.append(
             {
