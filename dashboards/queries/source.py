@@ -5,6 +5,7 @@ sizes and times of files, without reading what is in them.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ from trivox.platform.store.schema import table_of
 T = TypeVar("T")
 FOLDER = "cache/dashboards"
 REMEMBERED = 256
+COUNTED_S = 30.0
 _APPENDED = (
     Task, Judgement, TaskLease, TaskState, Voided, StageRun, Evaluation, Decision, CostEntry, PreferenceSet,
     PromptSet, RewardModelVersion, Audio, WorkPause, Inquiry,
@@ -65,6 +67,7 @@ class Source:
         self.rollups = Rollups(folder, self.mirror)
         self.version = ""
         self.parts: dict[str, list[Partition]] = {"rollout": [], "score": []}
+        self._counted, self._newest = (0.0, -1, 0), 0
         self._lock = threading.RLock()
         self._known: OrderedDict[Any, tuple[str, Any]] = OrderedDict()
 
@@ -120,17 +123,30 @@ class Source:
             for kind in _APPENDED:
                 table = table_of(kind)
                 found[table.name] = [connection.scalar(sa.select(sa.func.max(table.c.seq))) or 0]
-            judged = table_of(Judgement).c
-            mine = sa.select(sa.func.count(), sa.func.max(judged.seq)).where(
-                judged.project == self.ws.project
-            )
-            count, last = connection.execute(mine).one()
-            found["judgement"] = [last or 0, count]
+            found["judgement"] = self._judgements(connection)
             for kind, columns in _CHANGED.items():
                 table = table_of(kind)
                 rows = connection.execute(sa.select(*(table.c[name] for name in columns))).all()
                 found[table.name] = [content_hash([list(map(str, row)) for row in rows])]
         return found
+
+    def _judgements(self, connection: sa.Connection) -> list[int]:
+        """The last row and how many there are. Counting a million takes a while, and only what is forgotten changes
+        the count without a new row: it is counted again after COUNTED_S at the latest."""
+        judged = table_of(Judgement).c
+        mine = judged.project == self.ws.project
+        last = connection.scalar(sa.select(sa.func.max(judged.seq))) or 0
+        at, row, _ = self._counted
+        if row != last or time.monotonic() - at > COUNTED_S:
+            count = connection.scalar(sa.select(sa.func.count()).where(mine)) or 0
+            self._counted = time.monotonic(), last, count
+        newest = (
+            connection.scalar(sa.select(sa.func.max(judged.seq)).where(mine))
+            if row != last
+            else None
+        )
+        self._newest = self._newest if newest is None else newest
+        return [self._newest, self._counted[2]]
 
     def _sounds(self, ids: Sequence[str]) -> pl.DataFrame:
         table = table_of(Audio).c

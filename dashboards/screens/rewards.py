@@ -244,12 +244,13 @@ def _searched(rows: pl.DataFrame) -> charts.Drawn | None:
         y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
     )
     rules = base.mark_rule().encode(y="low:Q", y2="high:Q")
-    return (
+    made: charts.Drawn = (
         alt.layer(rules, drawn)
         .properties(height=100, width=320)
         .facet(row=alt.Row("judge:N", title=None))
         .resolve_scale(y="independent")
     )
+    return made
 
 
 if __name__ == "__main__":

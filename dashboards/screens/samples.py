@@ -128,11 +128,12 @@ def _wave(wave: pl.DataFrame, peak: float) -> alt.Chart:
     drawn = alt.Chart(wave).mark_area(
         color=charts.COLOURS[5], line={"color": charts.COLOURS[0], "strokeWidth": 0.5}
     )
-    return drawn.encode(
+    made: alt.Chart = drawn.encode(
         x=alt.X("seconds:Q", title="seconds"),
         y=alt.Y("low:Q", title="amplitude", scale=alt.Scale(domain=[-peak, peak])),
         y2="high:Q",
     ).properties(height=150)
+    return made
 
 
 def _value(one: dict[str, Any]) -> str:
