@@ -131,8 +131,8 @@ class Source:
         return found
 
     def _judgements(self, connection: sa.Connection) -> list[int]:
-        """The last row and how many there are. Counting a million takes a while, and only what is forgotten changes
-        the count without a new row: it is counted again after COUNTED_S at the latest."""
+        """The last row and how many there are. A million take a while to count, and only forgetting changes
+        their number without a new row: they are counted anew after COUNTED_S."""
         judged = table_of(Judgement).c
         mine = judged.project == self.ws.project
         last = connection.scalar(sa.select(sa.func.max(judged.seq))) or 0
