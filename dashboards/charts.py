@@ -95,7 +95,7 @@ def lines(
     layers: list[Any] = [drawn]
     if band:
         layers.insert(0, base.mark_area(opacity=0.18).encode(y="low:Q", y2="high:Q"))
-    return alt.layer(*layers).properties(height=260)
+    return alt.layer(*layers).properties(height=340)
 
 
 def bars(
