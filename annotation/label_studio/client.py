@@ -37,7 +37,7 @@ def sdk() -> Any:
     """The package label_studio_sdk; UsageError where it is not installed."""
     try:
         import label_studio_sdk
-        from label_studio_sdk.label_interface import LabelInterface as _  # noqa: F401
+        from label_studio_sdk.label_interface.interface import LabelInterface as _  # noqa: F401
     except ImportError as error:
         raise UsageError(
             f"label-studio-sdk is not installed ({error.name}): pip install 'trivox[label-studio]'"

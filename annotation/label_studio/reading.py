@@ -139,7 +139,7 @@ def _interface_errors(result: Any, config: str) -> list[str]:
 @lru_cache(maxsize=64)
 def _interface(config: str) -> Any:
     sdk()
-    from label_studio_sdk.label_interface import LabelInterface
+    from label_studio_sdk.label_interface.interface import LabelInterface
 
     return LabelInterface(config)
 

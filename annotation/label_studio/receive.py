@@ -225,5 +225,8 @@ def _joined(workspace: Workspace, clips: list[ClipState]) -> bytes:
         samples, own = workspace.audio.read(clip.audio)
         rate = rate or own
         mono = resample(to_mono(samples), own, rate)
-        parts += [mono * np.float32(10 ** (clip.gain_db / 20)), np.zeros(int(GAP_S * rate))]
+        parts += [
+            mono * np.float32(10 ** (clip.gain_db / 20)),
+            np.zeros(int(GAP_S * rate), np.float32),
+        ]
     return to_wav(np.concatenate(parts[:-1]), rate)
