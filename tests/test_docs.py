@@ -62,7 +62,14 @@ def test_every_make_target_explains_itself() -> None:
 
 def test_ci_runs_the_targets_of_people() -> None:
     run = re.findall(r"^make (.+)$", read(".ci/run"), re.MULTILINE)
-    assert " ".join(run).split() == ["install", "lint", "types", "test", "test-slow", "test-label-studio"]
+    assert " ".join(run).split() == [
+        "install",
+        "lint",
+        "types",
+        "test",
+        "test-slow",
+        "test-label-studio",
+    ]
 
 
 def test_the_command_line_page_is_what_the_commands_say() -> None:

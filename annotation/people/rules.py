@@ -188,7 +188,9 @@ _LABEL_STUDIO = {
     "GET /api/v1/label-studio/audio/{key}/{sound}": PUBLIC,
 }
 
-RULES: dict[str, Rule] = _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE | _ROUNDS | _LABEL_STUDIO
+RULES: dict[str, Rule] = (
+    _ACCOUNT | _PAGES | _WORK | _LEAD | _LEAD_PAGES | _PEOPLE | _ROUNDS | _LABEL_STUDIO
+)
 
 
 def managed_by(roles: frozenset[Role]) -> frozenset[Role]:

@@ -14,7 +14,19 @@ from trivox.annotation.web.render import html, markdown, page, sections, words_o
 from trivox.annotation.work.shapes import REPORTS, Lease, Nothing, SkipReason, Why
 
 ONWARD = {Why.GUIDELINE: "/campaigns/{campaign}", Why.DEVICE: "/check?campaign={campaign}"}
-MODULES = ("site", "api", "board", "player", "fade", "stretch", "wave", "keys", "kinds", "diff", "marks")
+MODULES = (
+    "site",
+    "api",
+    "board",
+    "player",
+    "fade",
+    "stretch",
+    "wave",
+    "keys",
+    "kinds",
+    "diff",
+    "marks",
+)
 """What task.js imports: named in the page, they come at once and not one after the other."""
 
 

@@ -62,7 +62,7 @@ BENCHES = {
         ),
         Bench(
             "data-travel",
-            "datasets out, in, out and in again: the same hashes, memory by the batch; --full: a million judgements",
+            "datasets out and in twice: the same hashes, memory by the batch; --full: a million judgements",
             "trivox.bench.data_travel",
         ),
         Bench(
