@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,17 +28,20 @@ class SetHash:
         return hashlib.sha256(b"%d\n" % self.count + self._sum.astype("<u2").tobytes()).hexdigest()
 
 
-@cache
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once: an adapter takes a millisecond."""
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def content_of(record: Any) -> bytes:
     """A record in canonical JSON, without the project it lies in: the same in every workspace."""
     homeless = replace(record, project="") if hasattr(record, "project") else record
-    kind: Any = type(record)
-    plain = adapter_of(kind).dump_python(homeless, mode="json")
+    plain = adapter_of(type(record)).dump_python(homeless, mode="json")
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from trivox.pipelines.imports.publish import add_set
 from trivox.pipelines.imports.splits import TEXT, Key, SplitPlan, assign, connected_groups
-from trivox.pipelines.rounds.service import find_prompt_set
+from trivox.pipelines.rounds.finding import find_prompt_set
 from trivox.platform.records import Prompt, PromptSet, Split
 from trivox.platform.store import Workspace
 

@@ -71,10 +71,17 @@ class Foreign:
 class Form(Protocol):
     """rows: of one pair, in order (per_pair of them). read: the pair that so many rows tell of; raises Refused."""
 
-    name: str
-    container: Container
-    per_pair: int
-    required: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def container(self) -> Container: ...
+
+    @property
+    def per_pair(self) -> int: ...
+
+    @property
+    def required(self) -> tuple[str, ...]: ...
 
     def rows(self, pair: Pair, kit: Kit) -> list[Columns]: ...
 
@@ -203,20 +210,20 @@ class Table:
 
     def read(self, rows: list[Columns]) -> Foreign:
         row = rows[0]
-        sides = []
-        for side in ("chosen", "rejected"):
-            tokens = _ids(row, f"{side}_tokens") if row.get(f"{side}_tokens") else ()
-            text = row.get(f"{side}_text")
-            sides.append(SaidBy(text, tuple(tokens), (), row.get(f"{side}_audio")))
         return Foreign(
             _text(row, "prompt"),
-            *sides,
+            self._said(row, "chosen"),
+            self._said(row, "rejected"),
             branch=_branch(row.get("branch")),
             language=row.get("language"),
             margin=_number(row, "margin", 1.0),
             group=row.get("group"),
             extra={"split": row.get("split")},
         )
+
+    def _said(self, row: Columns, side: str) -> SaidBy:
+        tokens = _ids(row, f"{side}_tokens") if row.get(f"{side}_tokens") else ()
+        return SaidBy(row.get(f"{side}_text"), tokens, (), row.get(f"{side}_audio"))
 
 
 @dataclass(frozen=True)
@@ -263,7 +270,8 @@ class Nemo:
             raise Refused(f"{told}: the first line is the chosen one", "write the chosen first")
         return Foreign(
             first["text"],
-            *(SaidBy(sound=_text(row, "audio_filepath")) for row in rows),
+            SaidBy(sound=_text(first, "audio_filepath")),
+            SaidBy(sound=_text(second, "audio_filepath")),
             language=first.get("lang"),
             margin=round(3 * (rewards[0] - rewards[1]), 9),
             speaker=first.get("speaker"),
@@ -275,8 +283,9 @@ class Nemo:
 class CosyVoice:
     """One row a pair: the chosen recording and its speech tokens, and the rejected's tokens.
 
-    Speaker embeddings are CosyVoice's own (CAM++): its tools/extract_embedding.py makes them from wav.scp and
-    utt2spk beside the table; they are left empty here. Only answers in one codebook have such tokens.
+    Speaker embeddings are CosyVoice's own (CAM++) and left empty here. Its tools/extract_embedding.py makes them
+    from wav.scp and utt2spk, which are not written: `utt`, `wav` (relative to the export) and `spk` hold the same.
+    Only answers in one codebook have such tokens.
     """
 
     name: str = "cosyvoice"

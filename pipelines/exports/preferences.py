@@ -220,7 +220,7 @@ def _dataset_files(folder: Path, schema: Any, data: str) -> None:
         "homepage": "",
         "license": "",
     }
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": data}],
         "_fingerprint": sha256_file(folder / data)[:16],
         "_format_columns": None,

@@ -226,7 +226,10 @@ class _Taking:
         if kind in (Prompt, Rollout):
             ids = {id for row in rows for id in sounds_of(row.record)}
             heard = self._there("audio", Audio, sorted(ids))
-            lost = lambda r: [id for id in sounds_of(r) if id not in heard]  # noqa: E731
+
+            def lost(one: Any) -> list[str]:
+                return [id for id in sounds_of(one) if id not in heard]
+
             rows = self._split(rows, lambda r: not lost(r), lambda r: f"audio {lost(r)[0]!r}")
         if kind in (PromptSet, Persona, Rubric):
             rows = [row for row in rows if self._free(kind, row)]

@@ -340,7 +340,8 @@ class _Taking:
         home = self.ws.project
         records: list[Any] = []
         for pair in pairs:
-            records += [replace(one, project=home) for one in (*pair.speakers, *pair.audio)]
+            records += [replace(voice, project=home) for voice in pair.speakers]
+            records += [replace(sound, project=home) for sound in pair.audio]
             records.append(pair.prompt)
             _, found = self.sets.setdefault(f"{pair.head.id}{pair.head.method}", (pair.head, []))
             found.append(pair.preference)

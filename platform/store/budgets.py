@@ -151,12 +151,13 @@ def spent(records: Records, project: str) -> list[Spent]:
         .order_by(sa.func.min(costs.c.seq))
     )
     with records.statements(write=False) as connection:
-        rows = connection.execute(query).all()
+        rows: Sequence[Any] = connection.execute(query).all()
     found: dict[tuple[Any, ...], Spent] = {}
-    for *key, currency, quantity, money, entries in rows:
-        before = found.get(tuple(key)) or Spent(project, *key, 0.0, 0, {}, 0)
+    for round_, campaign, kind, unit, currency, quantity, money, entries in rows:
+        key = round_, campaign, kind, unit
+        before = found.get(key) or Spent(project, *key, 0.0, 0, {}, 0)
         paid = before.money | ({currency: money} if currency is not None else {})
-        found[tuple(key)] = replace(
+        found[key] = replace(
             before,
             quantity=before.quantity + quantity,
             entries=before.entries + entries,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -28,15 +28,17 @@ BATCH = 50_000
 """Rows of one batch, and of one transaction: about 30 MB of judgements."""
 
 
-@cache
+_KINDS: dict[type[Any], pa.Schema] = {}
+
+
 def schema_of(kind: type[Any]) -> pa.Schema:
-    """The Arrow schema of a kind's batches."""
-    return pa.schema(
-        [
-            pa.field(name, _arrow(hint), nullable=optional)
-            for name, (hint, optional) in field_types(kind).items()
-        ]
-    )
+    """The Arrow schema of a kind's batches, made once."""
+    if kind not in _KINDS:
+        fields = field_types(kind).items()
+        _KINDS[kind] = pa.schema(
+            [pa.field(name, _arrow(hint), optional) for name, (hint, optional) in fields]
+        )
+    return _KINDS[kind]
 
 
 def _arrow(hint: Any) -> pa.DataType:
@@ -94,7 +96,7 @@ def read_batches(
         )
         if until is not None:
             query = query.where(table.c.seq <= until)
-        rows = records.again(lambda chosen=query: _rows(records, chosen))
+        rows = records.again(partial(_rows, records, query))
         if not rows:
             return
         last, *_ = rows[-1]

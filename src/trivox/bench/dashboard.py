@@ -11,6 +11,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def _measured(root: Path, size: Size) -> dict[str, list[float]]:
         found["cached"].append(pages.again(page))
         found["empty"].append(pages.again(""))
         if place % (RERUNS // 5) == 0:
-            found["naive"].append(_timed(lambda number=place: naive(root, branch_of(number).value)))
+            found["naive"].append(_timed(partial(naive, root, branch_of(place).value)))
     return found
 
 

@@ -61,12 +61,14 @@ class Postgres:
         """Start it, or start it again; raises WorkError with its log when it does not answer."""
         quick = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60"]
         where = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-c", "listen_addresses="]
+        user, group = _owner()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(self.programs / "postgres"), *where, *quick],
                 stdout=log,
                 stderr=log,
-                **_owner(),
+                user=user,
+                group=group,
             )
         _wait(self._answers, self.process, self.folder / "log")
 
@@ -138,10 +140,10 @@ def _packaged() -> list[Path]:
 
 def _readable(programs: Path, folder: Path) -> Path:
     """programs, or a copy of the package where the user who runs them may not look into root's folders."""
+    asked = [str(programs / "initdb"), "--version"]
+    user, group = _owner()
     try:
-        subprocess.run(
-            [str(programs / "initdb"), "--version"], capture_output=True, check=True, **_owner()
-        )
+        subprocess.run(asked, capture_output=True, check=True, user=user, group=group)
         return programs
     except (OSError, subprocess.CalledProcessError):
         package = programs.parents[1]  # its libraries lie beside it and are found from there
@@ -152,32 +154,33 @@ def _readable(programs: Path, folder: Path) -> Path:
 
 
 def _make_cluster(server: Postgres) -> None:
-    data, owner = server.folder / "data", _owner()
+    data, (user, group) = server.folder / "data", _owner()
     data.mkdir(mode=0o700)
-    if owner:
+    if user is not None and group is not None:
         for path in (server.folder, data):
-            shutil.chown(path, owner["user"], owner["group"])
+            shutil.chown(path, user, group)
     options = ["--no-sync", "-A", "trust", "-U", "trivox", "-E", "UTF8", "--locale=C.UTF-8"]
     made = subprocess.run(
         [str(server.programs / "initdb"), "-D", str(data), *options],
         capture_output=True,
         text=True,
-        **owner,
+        user=user,
+        group=group,
     )
     if made.returncode:
         raise WorkError(f"initdb of {server.programs} failed: {made.stderr.strip()[-500:]}")
 
 
-def _owner() -> dict[str, int]:
-    """user and group for subprocess: none unless this is root."""
+def _owner() -> tuple[int | None, int | None]:
+    """user and group for subprocess: None unless this is root."""
     if os.geteuid() != 0:
-        return {}
+        return None, None
     for name in _USERS:
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return {"user": found.pw_uid, "group": found.pw_gid}
+        return found.pw_uid, found.pw_gid
     raise ConfigError(
         f"this is root, PostgreSQL does not run as root, and no user is named {' or '.join(_USERS)}: "
         "run as another user"
@@ -220,6 +223,7 @@ class S3:
             "off",
         ]
         command = [str(find_rclone()), "serve", "s3", *options, "--config", "/dev/null"]
+        user, group = _owner()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, str(self.folder / "files")],

@@ -113,7 +113,7 @@ def rollouts(begin: int, end: int, round_: str) -> pa.Table:
     }
     for field in ROLLOUT:
         if field.name not in values:
-            empty = [] if pa.types.is_list(field.type) else None
+            empty: list[str] | None = [] if pa.types.is_list(field.type) else None
             values[field.name] = [empty] * count
     arrays = [pa.array(values[field.name], field.type) for field in ROLLOUT]
     about = {"schema_version": str(SCHEMA_VERSION), "kind": Rollout.__name__}

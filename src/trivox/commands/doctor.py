@@ -1,6 +1,6 @@
 """`trivox doctor`: is everything here that work needs?"""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,10 +65,11 @@ def _cluster(address: str) -> "Finding":
 
     from trivox.platform.observability.doctor import Finding, Health
 
+    untyped: Any = ray  # these functions of it have no types
     try:
         ray.init(address, ignore_reinit_error=True, log_to_driver=False)
-        there = ray.cluster_resources()
-        nodes = sum(1 for one in ray.nodes() if one["Alive"])
+        there: dict[str, float] = untyped.cluster_resources()
+        nodes = sum(bool(one["Alive"]) for one in untyped.nodes())
     except (ConnectionError, RuntimeError, ValueError) as error:
         return Finding(
             "cluster",

@@ -126,6 +126,6 @@ def costs(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
 
 
 def _round(ws: "Workspace", name: str | None) -> str | None:
-    from trivox.pipelines.rounds.service import find_round
+    from trivox.pipelines.rounds.finding import find_round
 
     return None if name is None else find_round(ws, name).id

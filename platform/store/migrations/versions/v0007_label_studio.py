@@ -1,5 +1,7 @@
 """What Label Studio was given, who is who there, what came back of it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,24 +16,24 @@ TABLES = (
 )
 
 
-def _text(*names: str, nullable: bool = False) -> list[sa.Column[str]]:
+def _text(*names: str, nullable: bool = False) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.String(), nullable=nullable) for name in names]
 
 
-def _whole(name: str, nullable: bool = False) -> sa.Column[int]:
+def _whole(name: str, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger(), nullable=nullable)
 
 
-def _time(name: str, nullable: bool = False) -> sa.Column[object]:
+def _time(name: str, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
-def _json(*names: str) -> list[sa.Column[object]]:
+def _json(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.JSON(), nullable=False) for name in names]
 
 
 def _create(
-    table: str, columns: list[sa.Column[object]], references: str, indexed: str, unique: str = ""
+    table: str, columns: list[sa.Column[Any]], references: str, indexed: str, unique: str = ""
 ) -> None:
     """references: columns that name a row of the table of their name."""
     whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

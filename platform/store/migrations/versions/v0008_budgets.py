@@ -1,5 +1,7 @@
 """Budgets and the storage prefix of projects."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,15 +31,15 @@ def downgrade() -> None:
     op.drop_table("project_plan")
 
 
-def _text(name: str, nullable: bool = False) -> sa.Column[str]:
+def _text(name: str, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.String(), nullable=nullable)
 
 
-def _time(name: str) -> sa.Column[object]:
+def _time(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=False)
 
 
-def _create(table: str, columns: list[sa.Column[object]], indexed: str = "project") -> None:
+def _create(table: str, columns: list[sa.Column[Any]], indexed: str = "project") -> None:
     whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         table,
