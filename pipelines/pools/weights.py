@@ -5,6 +5,7 @@ No file is written, nothing is pickled tensor by tensor, and the backbone stays 
 bytes of the adapter alone, once to the store and once to each worker.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,15 +77,20 @@ def load_into(tensors: Mapping[str, torch.Tensor], packed: Packed) -> None:
                 f"weights {place.name!r} are {held[1]} {held[0]} here and {place.dtype} {place.shape} there: "
                 "send those of an adapter of the same rank and type"
             )
-    whole = torch.frombuffer(packed.block, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # Ray's memory is read only, and so is what is done with it here.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        whole = torch.from_numpy(packed.block)
     with torch.no_grad():
         for place in packed.places:
             tensors[place.name].copy_(_view(whole, place))
 
 
 def _view(whole: torch.Tensor, place: Place) -> torch.Tensor:
-    part = whole[place.start : place.start + place.size]
-    return part.view(getattr(torch, place.dtype)).view(place.shape)
+    dtype = getattr(torch, place.dtype)
+    if not place.size:  # nothing has no bytes to be viewed
+        return torch.empty(place.shape, dtype=dtype)
+    return whole[place.start : place.start + place.size].view(dtype).view(place.shape)
 
 
 def broadcast(actors: "list[Any]", packed: Packed) -> None:

@@ -106,7 +106,8 @@ class RowMaker:
         draw = derived_seed("reasoning", self.seed, prompt.id) % _DRAWS / _DRAWS
         if last.audio is None or last.text is None or draw >= self.reasoning_share:
             return []
-        return reasoning(self.backbone.tokens, planned(last.text, answer))
+        tokens = self.backbone.tokens
+        return reasoning(tokens, planned(last.text, tokens.written(answer)))
 
     def _speech(self, prompt: Prompt, text: str) -> list[int]:
         """The reference recording in tokens, word by word with the text where the model carries words."""

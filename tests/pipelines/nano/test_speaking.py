@@ -27,6 +27,8 @@ RECIPE = NanoRecipe(
     train_sentences={"heart": 3},
     train_replies={"heart": 1},
     word_sequences=1,
+    later_sentences={},
+    later_replies={},
     validation_sentences=1,
     test_sentences=2,
 )

@@ -14,6 +14,8 @@ RECIPE = NanoRecipe(
     train_sentences={"heart": 300, "bella": 60},
     train_replies={"heart": 60, "emma": 20},
     word_sequences=5,
+    later_sentences={},
+    later_replies={},
 )
 
 

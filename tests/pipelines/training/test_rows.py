@@ -93,9 +93,9 @@ def test_realtime(maker: RowMaker, record: Record) -> None:
 
 
 def test_hidden_reasoning(ws: Workspace, backbone: Backbone, record: Record) -> None:
-    """Before the reply, in about the share asked for; the same prompts for the same seed; not where nobody wrote
-    down what was heard."""
-    thought = reasoning(backbone.tokens, "what is it")
+    """What was heard and what is to be said, before the reply, in about the share asked for; the same prompts for
+    the same seed; not where nobody wrote down what was heard."""
+    thought = reasoning(backbone.tokens, "what is it (aye sir)")
     prompt = realtime_prompt_of(record(300), record(100))
     always = RowMaker(ws, backbone, ByLetters(), 1.0).row(prompt)
     never = RowMaker(ws, backbone, ByLetters(), 0.0).row(prompt)
@@ -104,13 +104,13 @@ def test_hidden_reasoning(ws: Workspace, backbone: Backbone, record: Record) -> 
 
     def thinks(seed: int) -> list[bool]:
         maker = RowMaker(ws, backbone, ByLetters(), 0.5, seed)
-        return [maker._thought(one, one.turns[-1]) == thought for one in prompts]
+        return [maker._thought(one, one.turns[-1], "Aye, sir.") == thought for one in prompts]
 
     assert 70 < sum(thinks(0)) < 130
     assert thinks(0) == thinks(0) != thinks(1)
     maker = RowMaker(ws, backbone, ByLetters(), 1.0)
     for unwritten in (Turn("user", None, "a"), Turn("user", "a", None)):
-        assert maker._thought(prompt, unwritten) == []
+        assert maker._thought(prompt, unwritten, "Aye, sir.") == []
 
 
 def test_a_backbone_that_does_not_hear_reads_what_users_said(
