@@ -4,12 +4,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
+from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 
 from trivox.platform.hashing import content_hash
+from trivox.platform.records import Rollout, Score
 from trivox.platform.store import Workspace
+
+_KINDS: dict[str, type[Any]] = {"rollout": Rollout, "score": Score}
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,12 @@ class Damage:
     cause: str
 
 
-def partitions(ws: Workspace, kind: str) -> list[Partition]:
-    """All partitions of "rollout" or "score" of the current project, by branch and round."""
-    root = ws.root / ws.config.tables / kind / f"project={quote(ws.project, safe='')}"
+def partitions(ws: Workspace, kind: str, *, fetch: bool = True) -> list[Partition]:
+    """All partitions of "rollout" or "score" of the current project, by branch and round.
+
+    fetch: ask the object store first, where the tables lie on one; raises CorruptObject, StoreError.
+    """
+    root = ws.tables.folder(_KINDS[kind], fetch=fetch)
     found = []
     for branch in _folders(root, "branch="):
         for round_ in _folders(root / branch, "round="):

@@ -4,6 +4,7 @@ What was asked before is answered from memory until the data changes; whether it
 sizes and times of files, without reading what is in them.
 """
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -45,6 +46,7 @@ T = TypeVar("T")
 FOLDER = "cache/dashboards"
 REMEMBERED = 256
 COUNTED_S = 30.0
+FETCHED_S = 30.0
 _APPENDED = (
     Task, Judgement, TaskLease, TaskState, Voided, StageRun, Evaluation, Decision, CostEntry, PreferenceSet,
     PromptSet, RewardModelVersion, Audio, WorkPause, Inquiry,
@@ -68,6 +70,7 @@ class Source:
         self.version = ""
         self.parts: dict[str, list[Partition]] = {"rollout": [], "score": []}
         self._counted, self._newest = (0.0, -1, 0), 0
+        self._fetched = -math.inf
         self._lock = threading.RLock()
         self._known: OrderedDict[Any, tuple[str, Any]] = OrderedDict()
 
@@ -75,7 +78,7 @@ class Source:
         """See what is new and take it in; returns the version of the data. say: done and total, where that takes
         a while."""
         with self._lock:
-            self.parts = {kind: partitions(self.ws, kind) for kind in self.parts}
+            self.parts = self._partitions()
             marks = [
                 (one.kind, one.key, one.fingerprint) for kind in self.parts.values() for one in kind
             ]
@@ -115,6 +118,14 @@ class Source:
         with self.ws.records.statements(write=False) as connection:
             rows = connection.execute(query).all()
         return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
+
+    def _partitions(self) -> dict[str, list[Partition]]:
+        """An object store, which answers for every part, is asked every FETCHED_S; its copies here each time."""
+        fetch = time.monotonic() - self._fetched > FETCHED_S
+        found = {kind: partitions(self.ws, kind, fetch=fetch) for kind in self.parts}
+        if fetch:
+            self._fetched = time.monotonic()
+        return found
 
     def _rows(self) -> dict[str, list[Any]]:
         """What tells whether a table changed: its last row, and of judgements also how many there are."""

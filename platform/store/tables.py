@@ -88,6 +88,16 @@ class Tables:
         """The files of all parts of a kind, by branch, round and name; raises NewerWorkspace, CorruptObject."""
         return self._files(kind, None, None)
 
+    def folder(self, kind: type[Any], *, fetch: bool = True) -> Path:
+        """Where the parts of a kind lie on this machine, below it by branch and round; it may be missing.
+
+        fetch: bring the copies of what lies on an object store up to date first. Raises CorruptObject, StoreError.
+        """
+        below = f"{kind.__name__.lower()}/project={quote(self._project, safe='')}"
+        if fetch and self._remote is not None:
+            self._remote.pull(below)
+        return self._root / below
+
     def _one_kind(
         self, records: Sequence[Any], branch: Branch, round_: str, part: str
     ) -> type[Any]:
@@ -221,8 +231,7 @@ class Tables:
     def _files(self, kind: type[Any], round_: str | None, branch: Branch | None) -> list[Path]:
         folder = self._folder(kind, branch.value if branch else None, round_)
         relative = folder.relative_to(self._root)
-        if self._remote is not None:
-            self._remote.pull(f"{kind.__name__.lower()}/project={quote(self._project, safe='')}")
+        self.folder(kind)
         with file_errors(self._root):
             paths = sorted(self._root.glob(f"{relative}/*.parquet"))
         for path in paths:
