@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ import numpy as np
 
 from trivox.bench.annotation_store import CLIP_S, Faults, faults_of, filled
 from trivox.bench.harness import Result, Timing
+from trivox.bench.servers import postgres
 from trivox.platform.errors import WorkError
 from trivox.platform.progress import say
 
@@ -33,9 +36,11 @@ CLIENTS = 50
 SECONDS, FULL_SECONDS = 20.0, 120.0
 THINK_S = 2.0
 """Mean of the time between the end of the sound and the answer, exponential: people do not answer in step."""
-VOTE_P95_S, START_P95_S = 0.2, 0.3
+VOTE_P95_S = 0.2
 URL = "TRIVOX_BENCH_DATABASE"
-"""Environment variable: a PostgreSQL URL of an empty database to use instead of SQLite."""
+"""Environment variable: a PostgreSQL URL of an empty database to use instead of SQLite, or OWN."""
+OWN = "postgresql"
+"""A server of the bench's own, every commit on the disk."""
 _API = "/api/v1"
 _PATIENCE_S = 240.0
 """How long a server may take to start where the machine is busy; that time is not counted."""
@@ -55,8 +60,7 @@ class Log:
 def run(full: bool = False) -> Result:
     """Raises WorkError when the server does not come up."""
     seconds = FULL_SECONDS if full else SECONDS
-    url = os.environ.get(URL)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _database() as url:
         tasks = int(CLIENTS * seconds / (2 * CLIP_S)) + 4 * CLIENTS
         say(f"filling a workspace: {tasks} comparisons, {CLIENTS} people")
         with filled(Path(folder) / "ws", tasks, CLIENTS, url) as (workspace, cookies, campaign):
@@ -66,13 +70,21 @@ def run(full: bool = False) -> Result:
     return _result(log, found, seconds, down_s, "postgresql" if url else "sqlite")
 
 
+@contextmanager
+def _database() -> Iterator[str | None]:
+    if os.environ.get(URL) != OWN:
+        yield os.environ.get(URL)
+        return
+    with postgres(durable=True) as server:
+        yield server.fresh()
+
+
 def _result(log: Log, found: Faults, seconds: float, down_s: float, database: str) -> Result:
     if "answer" not in log.seconds:
         raise WorkError(f"no answer was taken: {log.refused[:1]}: the site and this bench disagree")
     kinds = {kind: Timing(tuple(s), tuple(s)) for kind, s in log.seconds.items()}
     p95 = {kind: _p95(times) for kind, times in log.seconds.items()}
     whole = found.none and not log.refused
-    quick = p95["answer"] < VOTE_P95_S and max(p95["audio"], p95["page"]) < START_P95_S
     figures = {f"{kind}_p95_ms": 1000 * value for kind, value in sorted(p95.items())}
     figures |= {f"{kind}_p50_ms": 1000 * statistics.median(s) for kind, s in log.seconds.items()}
     figures |= {
@@ -91,9 +103,8 @@ def _result(log: Log, found: Faults, seconds: float, down_s: float, database: st
         ratio_to_peer={},
         # A vote against what it may take: below 1 is within.
         ratio_to_limit=p95["answer"] / VOTE_P95_S,
-        passed=whole and quick,
-        threshold=f"no double lease, no lost judgement, p95 of a vote < {VOTE_P95_S * 1000:.0f} ms, "
-        f"p95 of page and audio < {START_P95_S * 1000:.0f} ms",
+        passed=whole and p95["answer"] < VOTE_P95_S,
+        threshold=f"no double lease, no lost judgement, p95 of a vote < {VOTE_P95_S * 1000:.0f} ms",
         terms={"vote_p95_s": p95["answer"], "allowed_s": VOTE_P95_S},
         sizes={
             "clients": CLIENTS,
@@ -104,7 +115,10 @@ def _result(log: Log, found: Faults, seconds: float, down_s: float, database: st
         },
         sides={kind: replace(timing, wall=()) for kind, timing in kinds.items()},
         figures=figures,
-        notes=(f"refused: {log.refused[0]}",) if log.refused else (),
+        notes=(
+            "all clients ask for their first page in one instant: annotation-page measures how a page starts",
+            *(f"refused: {one}" for one in log.refused[:1]),
+        ),
     )
 
 

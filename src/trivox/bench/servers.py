@@ -34,10 +34,13 @@ _USERS = ("postgres", "nobody")
 
 @dataclass
 class Postgres:
-    """A server on a socket in a folder of its own, reachable from this machine only; its data goes with it."""
+    """A server on a socket in a folder of its own, reachable from this machine only; its data goes with it.
+
+    durable: what is committed is on the disk, as where it matters; without, tests are quicker."""
 
     programs: Path
     folder: Path
+    durable: bool = False
     process: "subprocess.Popen[bytes] | None" = None
 
     def url(self, database: str = "postgres") -> str:
@@ -59,8 +62,9 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, or start it again; raises WorkError with its log when it does not answer."""
-        quick = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60"]
+        quick = [] if self.durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
         where = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-c", "listen_addresses="]
+        where += ["-c", "max_connections=60"]
         user, group = _owner()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -93,13 +97,14 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(durable: bool = False) -> Iterator[Postgres]:
     """A running server; raises ConfigError that names the remedy where there are no programs for one."""
     programs = find_postgres()
-    folder = Path(tempfile.mkdtemp(prefix="trivox-pg-", dir=_quick_disk()))
+    where = None if durable else _quick_disk()
+    folder = Path(tempfile.mkdtemp(prefix="trivox-pg-", dir=where))
     folder.chmod(0o755)
     try:
-        server = Postgres(_readable(programs, folder), folder)
+        server = Postgres(_readable(programs, folder), folder, durable)
         _make_cluster(server)
         server.start()
         yield server
