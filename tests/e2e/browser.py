@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -60,7 +60,7 @@ def sees(chrome: Chrome, text: str, seconds: float = 20) -> None:
 def press(chrome: Chrome, *keys: str) -> None:
     """Keys go to what has the focus, as they do for people."""
     for key in keys:
-        chrome.switch_to.active_element.send_keys(key)
+        ActionChains(chrome).send_keys(key).perform()
 
 
 def tab_to(chrome: Chrome, text: str, most: int = 40) -> None:

@@ -17,6 +17,7 @@ export class Board extends EventTarget {
     this.lease = article.dataset.lease;
     this.article = article;
     this.unlocked = false;
+    this.sealed = false;
     this.clips = [...article.querySelectorAll("[data-audio]")].map((element) => this.#clip(element));
     this.rows = this.clips.filter((clip) => clip.wave);
     this.selected = this.rows[0] ?? null;
@@ -128,8 +129,10 @@ export class Board extends EventTarget {
     this.flush();
   }
 
-  /** Reports what was played; one report at a time, what failed goes with the next. */
+  /** Reports what was played; one report at a time, what failed goes with the next. Once the answer is under way
+   *  nothing more is: the lease ends with it. */
   async flush(leaving = false) {
+    if (this.sealed) return;
     if (this.#sending && !leaving) return this.#sending;
     this.#sending = this.#send(leaving).finally(() => { this.#sending = null; });
     return this.#sending;

@@ -179,10 +179,14 @@ class Task {
     tell("");
     try {
       await this.board.flush();
+      this.board.sealed = true;
       const told = await post(path, { ...body, idempotency_key: this.#key });
       if (told.feedback) await showFeedback(told.feedback);
       await go();
-    } catch (error) { this.trouble(error); } finally { this.#sending = false; }
+    } catch (error) {
+      this.board.sealed = false;
+      this.trouble(error);
+    } finally { this.#sending = false; }
   }
 
   async undo() {
