@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 STAMP := $(VENV)/.trivox-installed
 # The Label Studio server's own virtual environment, for its test.
 LABEL_STUDIO_VENV ?= $(VENV)-label-studio
+# How many processes run the fast tests at once; those of one file stay together.
+JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
@@ -43,7 +45,7 @@ learn: install ## Train each branch of nano over three seeds and judge it; resum
 	@$(BIN)/python -m trivox.pipelines.updates.learning
 
 test: install ## Run the tests (at most 10 minutes)
-	@$(PYTEST) -q -m "not slow and not label_studio"
+	@$(PYTEST) -q -n $(JOBS) --dist loadfile -m "not slow and not label_studio"
 
 test-slow: install ## Run the long tests: browsers, whole flows
 	@$(PYTEST) -q -m "slow and not label_studio" || [ $$? -eq 5 ] # 5: no test is marked slow

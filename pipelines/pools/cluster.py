@@ -53,6 +53,7 @@ def ensure_ray(workers: int) -> None:
         # Ray announces a change of a default that Trivox sets itself just above.
         warnings.simplefilter("ignore", FutureWarning)
         ray.init(
+            address="local",  # or Ray would join whatever cluster somebody runs on this machine
             num_cpus=workers,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
