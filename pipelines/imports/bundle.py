@@ -39,6 +39,7 @@ from trivox.platform.records import (
     Voided,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.columns import add_batches, batch_of
 
 SHOWN = 1000
 """Refusals kept in the report; all are in the quarantine."""
@@ -298,7 +299,7 @@ class _Taking:
     def _store(self, kind: type[Any], records: list[Any]) -> int:
         """Returns how many were new."""
         if kind not in _IN_PARQUET:
-            return self.ws.records.add(*records)
+            return add_batches(self.ws.records, kind, [batch_of(records)])
         stored = f"stored {kind.__name__}"
         known = self.members.known(stored, [one.id for one in records])
         groups: dict[tuple[Branch, str], list[Any]] = {}

@@ -1,15 +1,15 @@
-"""Records in SQL as Arrow batches: bulk in and out, with memory bounded by the batch and not by the data.
+"""Records as Arrow batches, and batches into SQL: in bulk, with memory bounded by the batch and not by the data.
 
 A batch has a column for each field, in the order of the fields: text, int64, float64, bool, timestamp[us, UTC],
 and what is nested as JSON text, written as the database has it. Every value is checked before anything is written.
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +20,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from trivox.platform.errors import UsageError
 from trivox.platform.records import Judgement
+from trivox.platform.store.engine import to_json
 from trivox.platform.store.faults import sql_errors
 from trivox.platform.store.records import Records
+from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import field_types, is_nested, table_of
 
 BATCH = 50_000
@@ -53,6 +55,17 @@ def _arrow(hint: Any) -> pa.DataType:
     return plain[hint]
 
 
+def batch_of(records: Sequence[Any]) -> pa.RecordBatch:
+    """Records of one kind, at least one. Raises StoreError, UsageError for what the store cannot keep."""
+    kind = type(records[0])
+    codec = codec_of(kind)
+    rows = [codec.row(one) for one in records]
+    for row in rows:
+        for name in codec.nested:
+            row[name] = None if row[name] is None else to_json(row[name])
+    return pa.RecordBatch.from_pylist(rows, schema=schema_of(kind))
+
+
 def add_batches(records: Records, kind: type[Any], batches: Iterable[pa.RecordBatch]) -> int:
     """Add the rows that are not there yet, a transaction for each batch; returns how many were new.
 
@@ -70,70 +83,6 @@ def add_batches(records: Records, kind: type[Any], batches: Iterable[pa.RecordBa
 
         added += records.again(insert)
     return added
-
-
-def read_batches(
-    records: Records,
-    kind: type[Any],
-    size: int = BATCH,
-    *,
-    after: int = 0,
-    until: int | None = None,
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """All rows in the order of adding, size at a time, each batch with the number (seq) of its last row.
-
-    after, until: only rows whose number is beyond the one and not beyond the other. No transaction is held open
-    between batches.
-    """
-    table, last = table_of(kind), after
-    columns = [_as_text(column, records.dialect) for column in table.c if column.name != "seq"]
-    while True:
-        query = (
-            sa.select(table.c.seq, *columns)
-            .where(table.c.seq > last)
-            .order_by(table.c.seq)
-            .limit(size)
-        )
-        if until is not None:
-            query = query.where(table.c.seq <= until)
-        rows = records.again(partial(_rows, records, query))
-        if not rows:
-            return
-        last, *_ = rows[-1]
-        values = list(zip(*rows, strict=True))[1:]
-        schema = schema_of(kind)
-        arrays = [
-            pa.array(list(column), field.type) for column, field in zip(values, schema, strict=True)
-        ]
-        yield last, pa.record_batch(arrays, schema=schema)
-        if len(rows) < size:
-            return
-
-
-def last_number(records: Records, kind: type[Any]) -> int:
-    """The number (seq) up to which every row is there: no transaction that is still open adds one before it."""
-    table = table_of(kind)
-    with records.statements(write=False) as connection, sql_errors(records.place):
-        if connection.dialect.name == "postgresql":
-            # Numbers are drawn before they are committed: this waits for those who have drawn one.
-            connection.execute(sa.text(f'LOCK TABLE "{table.name}" IN SHARE MODE'))
-        return int(
-            connection.execute(
-                sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))
-            ).scalar_one()
-        )
-
-
-def _rows(records: Records, query: sa.Select[Any]) -> list[Any]:
-    with records.statements(write=False) as connection, sql_errors(records.place):
-        return list(connection.execute(query).all())
-
-
-def _as_text(column: sa.Column[Any], dialect: str) -> sa.ColumnElement[Any]:
-    """JSON as its text, not read and written again: SQLite keeps no other, PostgreSQL is asked for it."""
-    if not isinstance(column.type, sa.JSON):
-        return column
-    return sa.type_coerce(column, sa.String) if dialect == "sqlite" else sa.cast(column, sa.Text)
 
 
 def _checked(kind: type[Any], batch: pa.RecordBatch) -> pa.RecordBatch:

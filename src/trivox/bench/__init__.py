@@ -51,18 +51,13 @@ BENCHES = {
             "trivox.bench.store_ingest",
         ),
         Bench(
-            "store-travel",
-            "records imported, exported, imported again: the same hashes; memory bounded by the batch",
-            "trivox.bench.store_travel",
-        ),
-        Bench(
             "store-query",
             "B10: group-by, ids and differences over rollouts and judgements; against raw DuckDB and Polars",
             "trivox.bench.store_query",
         ),
         Bench(
             "data-travel",
-            "datasets out and in twice: the same hashes, memory by the batch; --full: a million judgements",
+            "datasets out and in twice: one hash, memory by the batch at three sizes; --full: a million judgements",
             "trivox.bench.data_travel",
         ),
         Bench(

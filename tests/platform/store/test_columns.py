@@ -1,4 +1,4 @@
-"""Bulk in and out as Arrow: the same rows and bytes on both engines, checked before it is written."""
+"""Arrow batches of records and into the store: the same rows on both engines, checked before they are written."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from trivox.platform.records import (
     Tie,
 )
 from trivox.platform.store import Workspace
-from trivox.platform.store.columns import add_batches, last_number, read_batches, schema_of
+from trivox.platform.store.columns import add_batches, batch_of, schema_of
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 CAMPAIGN = Campaign("ca_1", "default", "first", Branch.TTS, "listen", 1, ("en",), 1, NOW)
@@ -44,39 +44,28 @@ def filled(ws: Workspace) -> Workspace:
     return ws
 
 
-def read(ws: Workspace, size: int = 10, **given: int) -> list[pa.RecordBatch]:
-    return [batch for _, batch in read_batches(ws.records, Judgement, size, **given)]
+def read(ws: Workspace) -> pa.RecordBatch:
+    return batch_of(ws.records.find(Judgement))
 
 
 def test_what_is_read_is_added_again_as_it_was(filled: Workspace, tmp_path: Path) -> None:
     """Out of either engine, into SQLite: records and batches are equal; the second time nothing is new."""
-    (batch,) = read(filled)
+    batch = read(filled)
     with Workspace.create(tmp_path / "other") as other:
         other.records.add(CAMPAIGN, TASK)
         assert add_batches(other.records, Judgement, [batch]) == 2
         assert add_batches(other.records, Judgement, [batch]) == 0
         assert other.records.find(Judgement) == [PLAIN, FULL]
-        assert read(other) == [batch]
+        assert read(other) == batch
 
 
 def test_bulk_rows_are_what_single_ones_are(filled: Workspace) -> None:
-    (batch,) = read(filled)
+    batch = read(filled)
     with filled.records.statements(write=True) as connection:
         connection.exec_driver_sql("DELETE FROM judgement")
     assert add_batches(filled.records, Judgement, [batch]) == 2
     assert filled.records.find(Judgement) == [PLAIN, FULL]
-    assert filled.records.add(PLAIN) == 0 and read(filled) == [batch]
-
-
-def test_pages(filled: Workspace) -> None:
-    more = [replace(PLAIN, id=f"ju_{n}", idempotency_key=f"k{n}") for n in range(3, 8)]
-    filled.records.add(*more)
-    sizes = [batch.num_rows for batch in read(filled, 3)]
-    assert sizes == [3, 3, 1]
-    last = last_number(filled.records, Judgement)
-    filled.records.add(replace(PLAIN, id="ju_late", idempotency_key="late"))
-    found = [batch.column("id").to_pylist() for batch in read(filled, 3, after=2, until=last)]
-    assert found == [["ju_3", "ju_4", "ju_5"], ["ju_6", "ju_7"]]
+    assert filled.records.add(PLAIN) == 0 and read(filled) == batch
 
 
 @pytest.mark.parametrize(
@@ -94,7 +83,7 @@ def test_pages(filled: Workspace) -> None:
 def test_wrong_values_are_named_and_nothing_is_written(
     filled: Workspace, column: str, value: Any, message: str
 ) -> None:
-    (batch,) = read(filled)
+    batch = read(filled)
     values = batch.to_pydict() | {"id": ["ju_8", "ju_9"], "idempotency_key": ["8", "9"]}
     values[column] = [value, values[column][1]]
     fields = [pa.field(field.name, field.type) for field in schema_of(Judgement)]
@@ -105,7 +94,7 @@ def test_wrong_values_are_named_and_nothing_is_written(
 
 
 def test_columns_that_are_not_those_of_the_kind(filled: Workspace) -> None:
-    (batch,) = read(filled)
+    batch = read(filled)
     with pytest.raises(UsageError, match="gains_db is missing"):
         add_batches(filled.records, Judgement, [batch.select(batch.schema.names[:-1])])
     odd = batch.set_column(0, "id", pa.array([[1], [2]]))
@@ -115,7 +104,7 @@ def test_columns_that_are_not_those_of_the_kind(filled: Workspace) -> None:
 
 def test_rows_that_name_nothing(filled: Workspace) -> None:
     """The batch before is kept, the one that fails leaves nothing."""
-    (batch,) = read(filled)
+    batch = read(filled)
     prompts = [Prompt.of(Branch.TTS, ("en",), text=text) for text in "ab"]
     filled.records.add(*prompts)
     values = batch.to_pydict() | {"id": ["ju_8", "ju_9"], "idempotency_key": ["8", "9"]}
