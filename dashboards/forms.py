@@ -19,6 +19,8 @@ from pydantic_core import PydanticUndefined
 
 Choices = Mapping[str, Callable[[], list[str]]]
 """Dotted field -> names to choose from."""
+LEFT = object()
+"""Of a field that stands as it was shown: it is left out, so that the model's own default holds."""
 
 
 @cache
@@ -39,28 +41,38 @@ def described(model: type[BaseModel]) -> dict[str, str]:
 
 
 def fields(model: type[BaseModel], choices: Choices, prefix: str = "") -> dict[str, Any]:
-    """Widgets for the model's fields; returns the raw values, not yet validated. Plain fields come first, each
-    table below is folded away with its own."""
+    """Widgets for the model's fields; returns the raw values of what was changed, not yet validated. Plain fields
+    come first, each table below is folded away with its own."""
     raw: dict[str, Any] = {}
-    nested: list[tuple[str, type[BaseModel], bool]] = []
+    nested: list[tuple[str, FieldInfo]] = []
     columns = st.columns(3)
     place = 0
     for name, info in model.model_fields.items():
-        inner, optional = without_none(info.annotation)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            nested.append((name, inner, optional))
+        if is_table(without_none(info.annotation)[0]):
+            nested.append((name, info))
             continue
         with columns[place % 3]:
             raw[name] = _field(model, name, info, f"{prefix}{name}", choices)
         place += 1
-    for name, inner, optional in nested:
-        with st.expander(f"{name} {'(left out unless switched on)' if optional else ''}"):
-            if text := described(model).get(name):
-                st.caption(text)
-            key = f"{prefix}{name}"
-            used = not optional or st.toggle(f"use {name}", key=f"form.{key}.used")
-            raw[name] = fields(inner, choices, f"{key}.") if used else None
-    return raw
+    for name, info in nested:
+        raw[name] = _table(described(model).get(name), name, info, f"{prefix}{name}", choices)
+    return {name: value for name, value in raw.items() if value is not LEFT}
+
+
+def is_table(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+def _table(text: str | None, name: str, info: FieldInfo, path: str, choices: Choices) -> Any:
+    """A table folded away; one that may be missing has a switch."""
+    inner, optional = without_none(info.annotation)
+    there = not optional or info.get_default(call_default_factory=True) is not None
+    with st.expander(f"{name} {'(left out unless switched on)' if not there else ''}"):
+        if text:
+            st.caption(text)
+        used = not optional or st.toggle(f"use {name}", there, key=f"form.{path}.used")
+        said = fields(inner, choices, f"{path}.") if used else None
+    return LEFT if used == there and not said else said
 
 
 def without_none(hint: Any) -> tuple[Any, bool]:
@@ -72,8 +84,8 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 
 
 def _field(model: type[BaseModel], name: str, info: FieldInfo, path: str, choices: Choices) -> Any:
-    given = info.get_default(call_default_factory=True)
-    default = None if given is PydanticUndefined else given
+    default = info.get_default(call_default_factory=True)
+    default = None if default is PydanticUndefined else default
     tip = described(model).get(name, "")
     tip = f"{tip} Default: {_told(default)}.".strip()
     hint, optional = without_none(info.annotation)
@@ -81,23 +93,22 @@ def _field(model: type[BaseModel], name: str, info: FieldInfo, path: str, choice
     if path in choices:
         return _choice(name, hint, default, choices[path](), key, tip)
     if hint is bool:
-        return st.toggle(name, bool(default), key=key, help=tip)
+        return _said(st.toggle(name, bool(default), key=key, help=tip), bool(default))
     if options := _options(hint):
-        return st.selectbox(name, options, _index(options, default), key=key, help=tip)
+        index = _index(options, default)
+        shown = None if index is None else options[index]
+        return _said(st.selectbox(name, options, index, key=key, help=tip), shown)
     if hint in (int, float) and not optional:
-        return _number(name, hint, default, info, key, tip)
+        return _number(name, hint, default, key, tip)
     if get_origin(hint) is tuple and get_args(hint)[0] is str:
-        return list(
-            st.multiselect(
-                name,
-                list(default or ()),
-                list(default or ()),
-                key=key,
-                help=tip,
-                accept_new_options=True,
-            )
-        )
+        given = list(default or ())
+        found = st.multiselect(name, given, given, key=key, help=tip, accept_new_options=True)
+        return _said(list(found), given)
     return _text(name, hint, default, key, tip)
+
+
+def _said(value: Any, shown: Any) -> Any:
+    return LEFT if value == shown else value
 
 
 def _options(hint: Any) -> list[str]:
@@ -106,28 +117,27 @@ def _options(hint: Any) -> list[str]:
     return [str(one) for one in get_args(hint)] if get_origin(hint) is Literal else []
 
 
-def _index(options: list[str], default: Any) -> int:
+def _index(options: list[str], default: Any) -> int | None:
     value = str(default.value if isinstance(default, Enum) else default)
-    return options.index(value) if value in options else 0
+    return options.index(value) if value in options else None
 
 
 def _choice(name: str, hint: Any, default: Any, options: list[str], key: str, tip: str) -> Any:
     if get_origin(hint) is tuple:
-        chosen = list(default or ())
-        every = list(dict.fromkeys([*chosen, *options]))
-        return list(st.multiselect(name, every, chosen, key=key, help=tip))
-    every = list(dict.fromkeys([*options, *([str(default)] if default is not None else [])]))
-    return st.selectbox(
-        name, every, _index(every, default) if default in every else 0, key=key, help=tip
-    )
+        given = list(default or ())
+        every = list(dict.fromkeys([*given, *options]))
+        return _said(list(st.multiselect(name, every, given, key=key, help=tip)), given)
+    shown = None if default is None else str(default)
+    every = list(dict.fromkeys([*options, *([shown] if shown is not None else [])]))
+    return _said(st.selectbox(name, every, _index(every, shown), key=key, help=tip), shown)
 
 
-def _number(name: str, hint: type, default: Any, info: FieldInfo, key: str, tip: str) -> Any:
+def _number(name: str, hint: type, default: Any, key: str, tip: str) -> Any:
     """Without limits of its own: what lies outside is said by the model, with the reason."""
     value = hint(default) if default is not None else None
     if hint is int:
-        return st.number_input(name, value=value, step=1, key=key, help=tip)
-    return st.number_input(name, value=value, format="%g", key=key, help=tip)
+        return _said(st.number_input(name, value=value, step=1, key=key, help=tip), value)
+    return _said(st.number_input(name, value=value, format="%g", key=key, help=tip), value)
 
 
 def _text(name: str, hint: Any, default: Any, key: str, tip: str) -> Any:
@@ -135,6 +145,8 @@ def _text(name: str, hint: Any, default: Any, key: str, tip: str) -> Any:
     plain = hint is str
     shown = "" if default is None else (default if plain else json.dumps(_jsonable(default)))
     said = st.text_input(name, shown, key=key, help=tip if plain else f"{tip} As JSON.")
+    if said == shown:
+        return LEFT
     if plain or not said.strip():
         return said.strip() or None
     try:

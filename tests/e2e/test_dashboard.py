@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.e2e.browser import chromium, sees, until
+from tests.e2e.browser import chromium, complaints, sees, until
 from trivox.annotation.people import accounts, invites
 from trivox.annotation.people.audit import THE_SYSTEM
 from trivox.pipelines.workspaces import init_workspace
@@ -91,6 +92,20 @@ def served(ws: Workspace) -> Iterator[str]:
             process.stderr.close()
 
 
+@contextmanager
+def window(folder: Path) -> Iterator[Chrome]:
+    """A browser; where a wait in it ends without its condition, what stood on the page is told."""
+    with chromium(folder / "profile") as chrome:
+        chrome.set_window_size(1400, 1400)
+        try:
+            yield chrome
+        except WebDriverException as error:
+            seen = str(chrome.execute_script("return document.body.innerText"))
+            shown = [one for one in seen.splitlines() if one.strip()]
+            error.add_note("\n".join(["the page:", *shown, *complaints(chrome)]))
+            raise
+
+
 def sign_in(chrome: Chrome, address: str, login: str) -> None:
     chrome.delete_all_cookies()
     chrome.get(f"{address}/rounds?view=New+round")
@@ -103,8 +118,7 @@ def sign_in(chrome: Chrome, address: str, login: str) -> None:
 def test_a_researcher_starts_watches_and_promotes_and_a_viewer_cannot(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    with served(workspace) as address, chromium(tmp_path / "profile") as chrome:
-        chrome.set_window_size(1400, 1400)
+    with served(workspace) as address, window(tmp_path) as chrome:
         sign_in(chrome, address, "researcher")
         round_ = start(chrome, workspace)
         work = subprocess.Popen(
