@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 import polars as pl
+import pyarrow as pa
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
@@ -14,6 +15,25 @@ GREY = "#888888"
 Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 FEW = 16
 """Steps up to which each is marked with a point."""
+# What a chart shows is bounded by the query behind it.
+alt.data_transformers.disable_max_rows()
+
+
+def spec(chart: Drawn | None) -> dict[str, Any] | None:
+    """What the browser draws, its rows as Arrow already, so that they are not written again at every run."""
+    if chart is None:
+        return None
+    made: dict[str, Any] = chart.to_dict(validate=False)
+    data = made.get("datasets", {})
+    return made | {"datasets": {name: _arrow(rows) for name, rows in data.items()}}
+
+
+def _arrow(rows: list[dict[str, Any]]) -> bytes:
+    table, file = pa.Table.from_pylist(rows), pa.BufferOutputStream()
+    with pa.ipc.new_stream(file, table.schema) as written:
+        written.write_table(table)
+    content: bytes = file.getvalue().to_pybytes()
+    return content
 
 
 def colour(field: str, title: str) -> alt.Color:

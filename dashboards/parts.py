@@ -2,12 +2,14 @@
 stand in the URL."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from trivox.annotation.leads.hours import plain
+from trivox.dashboards import charts
 from trivox.dashboards.queries.figures import Figure, View
 
 ALL = "all"
@@ -50,15 +52,9 @@ def table(view: View, name: str, title: str, empty: str, *, height: int | None =
 
 
 def csv(rows: pl.DataFrame, name: str) -> None:
-    content = view_csv(rows)
-    st.download_button(
-        "CSV",
-        content,
-        f"trivox-{name}.csv",
-        "text/csv",
-        key=f"csv-{name}",
-        icon=":material/download:",
-    )
+    """Made when it is asked for."""
+    content, file, icon = partial(view_csv, rows), f"trivox-{name}.csv", ":material/download:"
+    st.download_button("CSV", content, file, "text/csv", key=f"csv-{name}", icon=icon)
 
 
 def view_csv(rows: pl.DataFrame) -> str:
@@ -78,12 +74,7 @@ def number_columns(rows: pl.DataFrame) -> dict[str, Any]:
 
 def chart(view: View, name: str, draw: Callable[[], Any], *, alt: str, empty: str) -> None:
     """A chart of a view, made once for its data. draw: gives an Altair chart, or None for nothing to show."""
-
-    def made() -> dict[str, Any] | None:
-        found = draw()
-        return None if found is None else found.to_dict(validate=False)
-
-    spec = view.drawn(name, made)
+    spec = view.drawn(name, lambda: charts.spec(draw()))
     if spec is None:
         st.caption(empty)
     else:

@@ -6,10 +6,10 @@ import polars as pl
 import sqlalchemy as sa
 from scipy.stats import binomtest
 
-from trivox.dashboards.queries.estimates import SUMS, Z, grouped_sums, with_means
+from trivox.dashboards.queries.estimates import SUMS, Z, with_means
 from trivox.dashboards.queries.figures import Figure, View
+from trivox.dashboards.queries.kept import Rollup
 from trivox.dashboards.queries.names import damage_notes
-from trivox.dashboards.queries.pairs import majority
 from trivox.dashboards.queries.source import Source
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import Campaign, LeaseStatus, Purpose, TaskLease, TaskState
@@ -23,9 +23,12 @@ QUEUE = {
     "campaign": pl.String, "name": pl.String, "branch": pl.String, "wanted": pl.Int64, "answered": pl.Int64,
     "open": pl.Int64, "per_day": pl.Float64, "days_left": pl.Float64, "low": pl.Float64, "high": pl.Float64,
 }  # fmt: skip
-CHECKS = {"campaign": pl.String, "judge": pl.String, "asked": pl.Int64, "right": pl.Int64}
+CHECKS = {
+    "campaign": pl.String, "branch": pl.String, "judge": pl.String, "asked": pl.Int64, "right": pl.Int64,
+}  # fmt: skip
+TIMED = ("seconds", "timed")
 JUDGES = {
-    "judge": pl.String, "kind": pl.String, "answers": pl.Int64, "median_s": pl.Float64, "agrees": pl.Float64,
+    "judge": pl.String, "kind": pl.String, "answers": pl.Int64, "mean_s": pl.Float64, "agrees": pl.Float64,
     "low": pl.Float64, "high": pl.Float64, "against": pl.Int64, "gold_right": pl.Int64, "gold_asked": pl.Int64,
 }  # fmt: skip
 
@@ -40,73 +43,57 @@ def annotation(source: Source, branch: str | None = None) -> View:
 
 
 def _annotation(source: Source, branch: str | None) -> View:
-    standing = source.mirror.standing()
-    every = source.mirror.scan()
-    if branch is not None:
-        standing, every = (rows.filter(pl.col("branch") == branch) for rows in (standing, every))
-    per_day = _throughput(every)
-    checks = _checks(source, branch)
-    side = _side(standing)
-    alpha = _agreement(standing)
+    days, voters, units = (_of(one.table, branch) for one in _kept(source))
+    checks = _of(source.digest("checks", lambda: _checks(source)), branch)
+    queue = _of(source.digest("queue", lambda: _queue(source)), branch)
+    alpha = _agreement(units)
     people = alpha.filter(pl.col("judge_kind") == "human").to_dicts()
     asked, right = int(checks["asked"].sum()), int(checks["right"].sum())
     gold = wilson(right, asked)
-    queue = _queue(source, branch, per_day)
     return View(
         {
-            "answers": Figure("Judgements that count", int(standing.select(pl.len()).collect().item())),
+            "answers": Figure("Judgements that count", int(days["counted"].sum())),
             "open": Figure("Judgements still wanted", int(queue["open"].sum())),
             "alpha": Figure("People's agreement (alpha)", people[0]["value"] if people else None, "",
                             people[0]["low"] if people else None, people[0]["high"] if people else None,
                             "Krippendorff's alpha, nominal" if people else "no comparison has two votes"),
             "gold": Figure("Gold accuracy", right / asked if asked else None, "share", gold.low if asked else None,
                            gold.high if asked else None, f"{right} of {asked} checks with a known answer"),
-            "side": side,
+            "side": _side(voters),
         },
         {
-            "throughput": per_day,
+            "throughput": _throughput(days),
             "agreement": alpha,
-            "judges": _judges(source, standing, checks),
+            "judges": _judges(source, voters, checks),
             "queue": queue,
         },
         damage_notes(source),
     )  # fmt: skip
 
 
-def _throughput(every: pl.LazyFrame) -> pl.DataFrame:
-    """Answers of each day (UTC) by kind of judge, with the median of the time taken."""
-    return (
-        every.group_by(day=pl.col("created_at").dt.strftime("%Y-%m-%d"), kind="judge_kind")
-        .agg(answers=pl.len().cast(pl.Int64), median_s=pl.col("taken_s").median())
-        .sort("day", "kind")
-        .collect()
-    )
+def _kept(source: Source) -> tuple[Rollup, Rollup, Rollup]:
+    return source.rollups.days, source.rollups.voters, source.rollups.units
 
 
-def _agreement(standing: pl.LazyFrame) -> pl.DataFrame:
+def _of(rows: pl.DataFrame, branch: str | None) -> pl.DataFrame:
+    return rows if branch is None else rows.filter(pl.col("branch") == branch)
+
+
+def _throughput(days: pl.DataFrame) -> pl.DataFrame:
+    """Answers of each day (UTC) by kind of judge, with the mean of the time taken."""
+    sums = days.group_by("day", kind="judge_kind").agg(pl.col("answers", *TIMED).sum())
+    return sums.select("day", "kind", "answers", mean_s=_mean_s()).sort("day", "kind")
+
+
+def _mean_s() -> pl.Expr:
+    """Seconds that an answer took, each counted up to COUNTED_S, over those whose time is known."""
+    return pl.when(pl.col("timed") > 0).then(pl.col("seconds") / pl.col("timed"))
+
+
+def _agreement(units: pl.DataFrame) -> pl.DataFrame:
     """Krippendorff's alpha (nominal) of sides and ties, by kind of judge."""
-    counts = (
-        standing.filter(pl.col("strength").is_not_null())
-        .group_by("task", "judge_kind")
-        .agg(
-            p=(pl.col("strength") > 0).sum().cast(pl.Float64),
-            t=(pl.col("strength") == 0).sum().cast(pl.Float64),
-            m=(pl.col("strength") < 0).sum().cast(pl.Float64),
-        )
-        .with_columns(n=pl.sum_horizontal("p", "t", "m"))
-        .filter(pl.col("n") >= 2)
-    )
-    differ = pl.col("n") ** 2 - pl.col("p") ** 2 - pl.col("t") ** 2 - pl.col("m") ** 2
-    sums = (
-        counts.with_columns(d=differ / (pl.col("n") - 1))
-        .group_by("judge_kind")
-        .agg(
-            units=pl.len(), n=pl.col("n").sum(), d=pl.col("d").sum(), dd=(pl.col("d") ** 2).sum(),
-            p=pl.col("p").sum(), t=pl.col("t").sum(), m=pl.col("m").sum(),
-        )
-        .sort("judge_kind")
-        .collect()
-    )  # fmt: skip
+    names = ["units", "n", "d", "dd", "p", "t", "m"]
+    sums = units.group_by("judge_kind").agg(pl.col(names).sum()).sort("judge_kind")
     schema = {"judge_kind": pl.String, "units": pl.Int64, **INTERVAL}
     rows = [(one.pop("judge_kind"), one["units"], *alpha_of(**one)) for one in sums.to_dicts()]
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -131,20 +118,10 @@ def alpha_of(
     return value, value - half, min(1.0, value + half)
 
 
-def _side(standing: pl.LazyFrame) -> Figure:
+def _side(voters: pl.DataFrame) -> Figure:
     """How often what was shown first won, over people's decided comparisons."""
-    won = (pl.col("strength") > 0) == pl.col("shown_first")
-    found = (
-        standing.filter(
-            pl.col("judge_kind") == "human",
-            pl.col("strength").is_not_null(),
-            pl.col("strength") != 0,
-        )
-        .select(n=pl.len(), first=won.sum())
-        .collect()
-        .to_dicts()[0]
-    )
-    name, n, first = "Shown first wins", int(found["n"]), int(found["first"])
+    people = voters.filter(pl.col("judge_kind") == "human")
+    name, n, first = "Shown first wins", int(people["decided"].sum()), int(people["first"].sum())
     if not n:
         return Figure(name, None, "share", note="no comparison was decided by people")
     interval, p = wilson(first, n), float(binomtest(first, n).pvalue)
@@ -152,12 +129,13 @@ def _side(standing: pl.LazyFrame) -> Figure:
     return Figure(name, first / n, "share", interval.low, interval.high, note)
 
 
-def _checks(source: Source, branch: str | None) -> pl.DataFrame:
+def _checks(source: Source) -> pl.DataFrame:
     """Answers to gold and traps, by campaign and person."""
     lease, campaign = table_of(TaskLease).c, table_of(Campaign).c
     query = (
         sa.select(
             lease.campaign,
+            campaign.branch,
             lease.person,
             sa.func.count(),
             sa.func.sum(sa.cast(lease.right, sa.Integer)),
@@ -170,43 +148,30 @@ def _checks(source: Source, branch: str | None) -> pl.DataFrame:
             lease.purpose.in_([Purpose.GOLD.value, Purpose.TRAP.value]),
             lease.right.is_not(None),
         )
-        .group_by(lease.campaign, lease.person)
+        .group_by(lease.campaign, campaign.branch, lease.person)
     )
-    if branch is not None:
-        query = query.where(campaign.branch == branch)
     return source.frame(query, CHECKS)
 
 
-def _judges(source: Source, standing: pl.LazyFrame, checks: pl.DataFrame) -> pl.DataFrame:
+def _judges(source: Source, voters: pl.DataFrame, checks: pl.DataFrame) -> pl.DataFrame:
     """Each judge: how much, how often with the majority of the others, and on gold. Judges by pseudonym."""
-    votes = standing.filter(pl.col("strength").is_not_null()).with_columns(
-        side=pl.col("strength").sign()
-    )
-    held = _held_out(votes)
-    agreed = with_means(
-        grouped_sums(held, ["judge", "judge_kind"], "task", "credit")
-        .select("judge", "judge_kind", *SUMS)
-        .collect(),
-        0.0,
-        1.0,
-    )
-    worked = standing.group_by("judge", "judge_kind").agg(
-        answers=pl.len().cast(pl.Int64), median_s=pl.col("taken_s").median()
-    )
+    by = ["judge", "judge_kind"]
+    sums = voters.group_by(by).agg(pl.col("counted", *TIMED, *SUMS).sum())
+    agreed = with_means(sums.select(*by, *SUMS), 0.0, 1.0)
     gold = (
         checks.group_by("judge")
         .agg(pl.col("asked", "right").sum())
         .with_columns(judge=pl.lit("human:") + pl.col("judge"))
     )
     rows = (
-        worked.collect()
-        .join(agreed, on=["judge", "judge_kind"], how="left")
+        sums.filter(pl.col("counted") > 0)
+        .join(agreed, on=by, how="left", suffix="_agreed")
         .join(gold, on="judge", how="left")
-        .sort("answers", "judge", descending=[True, False])
+        .sort("counted", "judge", descending=[True, False])
     )
     made = rows.select(
-        judge="judge", kind="judge_kind", answers="answers", median_s="median_s", agrees="value", low="low",
-        high="high", against="n", gold_right="right", gold_asked="asked",
+        judge="judge", kind="judge_kind", answers="counted", mean_s=_mean_s(), agrees="value", low="low",
+        high="high", against="n_agreed", gold_right="right", gold_asked="asked",
     )  # fmt: skip
     return hidden(source.ws.project, made)
 
@@ -220,24 +185,6 @@ def hidden(project: str, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(named).select(pl.col(name).cast(kind) for name, kind in JUDGES.items())
 
 
-def _held_out(votes: pl.LazyFrame) -> pl.LazyFrame:
-    """Each vote with whether the majority of the others on its task says the same: credit 1, 0, half for a tie."""
-    counts = votes.group_by("task", "judge_kind").agg(
-        p=(pl.col("side") > 0).sum().cast(pl.Int32),
-        m=(pl.col("side") < 0).sum().cast(pl.Int32),
-        t=(pl.col("side") == 0).sum().cast(pl.Int32),
-    )
-    both = votes.select("task", "judge_kind", "judge", "side").join(
-        counts, on=["task", "judge_kind"]
-    )
-    p, m, t, side = (pl.col(name) for name in ("p", "m", "t", "side"))
-    others = majority(
-        p - (side > 0).cast(pl.Int32), m - (side < 0).cast(pl.Int32), t - (side == 0).cast(pl.Int32)
-    )
-    credit = (1.0 + (side * others).cast(pl.Float64)) / 2
-    return both.with_columns(credit=pl.when(others != 0).then(credit).otherwise(None))
-
-
 def names(source: Source) -> dict[str, str]:
     """Pseudonym -> name, for those who may know."""
     from trivox.annotation.people.accounts import people_of
@@ -246,7 +193,7 @@ def names(source: Source) -> dict[str, str]:
     return {pseudonym(project, f"human:{one.id}"): one.name for one in people_of(source.ws)}
 
 
-def _queue(source: Source, branch: str | None, per_day: pl.DataFrame) -> pl.DataFrame:
+def _queue(source: Source) -> pl.DataFrame:
     """Open campaigns: what is wanted, the pace of the last DAYS, and in how many days they end at that pace."""
     state, campaign = table_of(TaskState).c, table_of(Campaign).c
     query = (
@@ -261,25 +208,20 @@ def _queue(source: Source, branch: str | None, per_day: pl.DataFrame) -> pl.Data
         .group_by(campaign.id, campaign.name, campaign.branch)
         .order_by(campaign.id)
     )  # fmt: skip
-    if branch is not None:
-        query = query.where(campaign.branch == branch)
-    kinds = {name: QUEUE[name] for name in list(QUEUE)[:6]}
-    rows = source.frame(query, kinds)
-    pace = _pace(source, rows["campaign"].to_list())
+    rows = source.frame(query, {name: QUEUE[name] for name in list(QUEUE)[:6]})
+    pace = _pace(source.rollups.days.table, rows["campaign"].to_list())
     made = [(*row, *forecast(row[5], pace.get(row[0], 0))) for row in rows.iter_rows()]
     return pl.DataFrame(made, schema=QUEUE, orient="row")
 
 
-def _pace(source: Source, campaigns: list[str]) -> dict[str, int]:
-    """People's answers in the last DAYS days in which anybody answered in the campaign."""
-    people = source.mirror.scan().filter(
-        pl.col("campaign").is_in(campaigns),
-        pl.col("judge_kind") == "human",
-        pl.col("purpose") == "judge",
-    )
-    last = people.with_columns(newest=pl.col("created_at").max().over("campaign"))
-    recent = last.filter(pl.col("created_at") > pl.col("newest") - pl.duration(days=DAYS))
-    return dict(recent.group_by("campaign").agg(pl.len()).collect().iter_rows())
+def _pace(days: pl.DataFrame, campaigns: list[str]) -> dict[str, int]:
+    """People's answers on the last DAYS days up to the one on which anybody last answered in the campaign."""
+    people = days.filter(
+        pl.col("campaign").is_in(campaigns), pl.col("judge_kind") == "human", pl.col("asked") > 0
+    ).with_columns(day=pl.col("day").str.to_date())
+    first = pl.col("day").max().over("campaign") - pl.duration(days=DAYS - 1)
+    recent = people.filter(pl.col("day") >= first)
+    return dict(recent.group_by("campaign").agg(pl.col("asked").sum()).iter_rows())
 
 
 def forecast(

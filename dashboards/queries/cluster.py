@@ -6,11 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
 from trivox.dashboards.queries.figures import Figure, View
 from trivox.dashboards.queries.names import damage_notes
 from trivox.dashboards.queries.source import Source
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
+from trivox.platform.store.schema import table_of
 
 NODES = {
     "node": pl.String, "alive": pl.Boolean, "address": pl.String, "cpus": pl.Float64, "gpus": pl.Float64,
@@ -63,12 +65,18 @@ def _workers(rounds: list[Round]) -> pl.DataFrame:
 
 def _speed(source: Source) -> pl.DataFrame:
     """Of every finished stage; tokens where it makes rollouts."""
-    rows = []
-    for run in source.ws.records.find(StageRun, project=source.ws.project):
-        seconds = (run.finished_at - run.started_at).total_seconds()
-        tokens = run.outputs.get("tokens") if run.stage is Stage.ROLLOUT else None
-        pace = tokens / seconds if tokens and seconds > 0 else None
-        rows.append((run.round, run.stage.value, seconds, tokens, pace, run.peak_memory_mb))
+    run, rows = table_of(StageRun).c, []
+    tokens = sa.case((run.stage == Stage.ROLLOUT.value, run.outputs["tokens"].as_float()))
+    query = (
+        sa.select(run.round, run.stage, run.started_at, run.finished_at, tokens, run.peak_memory_mb)
+        .where(run.project == source.ws.project)
+        .order_by(run.seq)
+    )
+    with source.ws.records.statements(write=False) as connection:
+        for round_, stage, began, ended, made, peak in connection.execute(query):
+            seconds = (ended - began).total_seconds()
+            pace = made / seconds if made and seconds > 0 else None
+            rows.append((round_, stage, seconds, None if made is None else int(made), pace, peak))
     return pl.DataFrame(rows, schema=SPEED, orient="row")
 
 

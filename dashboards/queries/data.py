@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from trivox.dashboards.queries.figures import Figure, View
 from trivox.dashboards.queries.names import damage_notes
 from trivox.dashboards.queries.source import Source
+from trivox.dashboards.queries.votes import NO_ROUND
 from trivox.platform.errors import NotFound
 from trivox.platform.records import (
     Audio,
@@ -71,7 +72,7 @@ def data(source: Source, branch: str | None = None) -> View:
 
 def _data(source: Source, branch: str | None) -> View:
     stored = _stored(source, branch)
-    sounds = _sounds(source)
+    sounds = source.digest("sounds", lambda: _sounds(source))
 
     def total(kind: str) -> int:
         return int(stored.filter(pl.col("kind") == kind)["count"].sum())
@@ -84,7 +85,11 @@ def _data(source: Source, branch: str | None) -> View:
             "preferences": Figure("Preferences", total("preferences")),
             "hours": Figure("Audio", float(sounds["hours"].sum()), "h"),
         },
-        {"stored": stored, "prompts": _prompts(source), "sounds": sounds},
+        {
+            "stored": stored,
+            "prompts": source.digest("prompts", lambda: _prompts(source)),
+            "sounds": sounds,
+        },
         damage_notes(source),
     )
 
@@ -112,14 +117,15 @@ def _stored(source: Source, branch: str | None) -> pl.DataFrame:
         "count",
         note=pl.format("{} failed", "failed"),
     )
-    judged = (
-        source.mirror.scan()
-        .group_by("branch", "round", note="judge_kind")
-        .agg(count=pl.len())
-        .select(pl.lit("judgements").alias("kind"), "branch", "round", "count", "note")
-        .collect()
-    )
-    parts = [rollouts, scores, judged, _preference_counts(source)]
+    days = source.rollups.days.table.with_columns(pl.col("round").replace(NO_ROUND, None))
+    counted = days.group_by("branch", "round", note="judge_kind").agg(count=pl.col("answers").sum())
+    judged = counted.select(pl.lit("judgements").alias("kind"), "branch", "round", "count", "note")
+    parts = [
+        rollouts,
+        scores,
+        judged,
+        source.digest("preferences", lambda: _preference_counts(source)),
+    ]
     rows = pl.concat([one.select(pl.col(n).cast(k) for n, k in STORED.items()) for one in parts])
     return rows.filter(pl.lit(branch is None) | (pl.col("branch") == (branch or ""))).sort(
         "branch", "round", "kind", "note", nulls_last=True
@@ -269,10 +275,9 @@ def _round_into(source: Source, graph: Graph, round_: str, version: str) -> list
 
 
 def _judgement_counts(source: Source, round_: str) -> Iterator[tuple[str, int]]:
-    rows = (
-        source.mirror.scan().filter(pl.col("round") == round_).group_by("judge_kind").agg(pl.len())
-    )
-    yield from rows.sort("judge_kind").collect().iter_rows()
+    rows = source.rollups.days.table.filter(pl.col("round") == round_)
+    counted = rows.group_by("judge_kind").agg(pl.col("answers").sum())
+    yield from counted.sort("judge_kind").iter_rows()
 
 
 def _judged_into(source: Source, graph: Graph, version: str) -> None:

@@ -54,13 +54,17 @@ class Mirror:
         paths = self._paths()
         return pl.scan_parquet(paths) if paths else pl.DataFrame(schema=SCHEMA).lazy()
 
-    def standing(self) -> pl.LazyFrame:
-        """Judgements that count: superseded by none, not voided, no check of the judge."""
+    def marked(self) -> pl.LazyFrame:
+        """Every judgement with `counts`: superseded by none, not voided, no check of the judge."""
         rows = self.scan()
-        gone = rows.filter(pl.col("supersedes").is_not_null()).select(id="supersedes")
-        void = pl.DataFrame({"id": self._voided()}, schema={"id": pl.String}).lazy()
-        counted = rows.filter(pl.col("purpose").is_in(COUNTED))
-        return counted.join(pl.concat([gone, void]), on="id", how="anti")
+        said = rows.filter(pl.col("supersedes").is_not_null()).select("supersedes").collect()
+        gone = pl.concat([said.to_series(), pl.Series(self._voided(), dtype=pl.String)])
+        counted = pl.col("purpose").is_in(COUNTED)
+        return rows.with_columns(counts=counted & ~pl.col("id").is_in(gone.implode()))
+
+    def standing(self) -> pl.LazyFrame:
+        """Judgements that count."""
+        return self.marked().filter("counts").drop("counts")
 
     def _voided(self) -> list[str]:
         voided = table_of(Voided).c
@@ -84,7 +88,7 @@ class Mirror:
         """Named by its first and last row and how many there are."""
         first, last = int(rows["seq"][0]), int(rows["seq"][-1])
         name = f"{first:012}-{last:012}-{len(rows)}.parquet"
-        write_atomically(self._folder / name, _parquet(rows))
+        write_atomically(self._folder / name, parquet(rows))
 
     def _compact(self) -> None:
         """One file instead of many small ones."""
@@ -108,7 +112,7 @@ class Mirror:
             yield made
 
 
-def _parquet(rows: pl.DataFrame) -> bytes:
+def parquet(rows: pl.DataFrame) -> bytes:
     import io
 
     file = io.BytesIO()

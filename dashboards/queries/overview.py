@@ -11,23 +11,21 @@ from trivox.dashboards.queries.estimates import chained_odds
 from trivox.dashboards.queries.figures import Figure, View, told
 from trivox.dashboards.queries.names import BRANCHES, damage_notes
 from trivox.dashboards.queries.source import Source
+from trivox.dashboards.queries.votes import NO_ROUND
 from trivox.platform.records import (
     CostEntry,
     Evaluation,
     Inquiry,
-    LeaseStatus,
+    Person,
     PolicyVersion,
     Round,
     RoundStatus,
-    TaskLease,
     TaskState,
     WorkPause,
 )
 from trivox.platform.registry import IN_USE
 from trivox.platform.store.schema import table_of
 
-PAID_S = 600.0
-"""Seconds that one question counts for at most, as for people's pay (annotation/leads/hours.py)."""
 WAITS = {"what": pl.String, "for": pl.String, "count": pl.Int64, "where": pl.String}
 BRANCH = {
     "branch": pl.String, "figure": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
@@ -91,20 +89,15 @@ def _overview(source: Source) -> View:
 
 def evaluations(source: Source) -> list[dict[str, Any]]:
     """Of the project, the oldest first, without their items."""
+    return source.digest("evaluations", lambda: _evaluations(source))
+
+
+def _evaluations(source: Source) -> list[dict[str, Any]]:
     table = table_of(Evaluation).c
-    columns = (
-        table.id,
-        table.policy,
-        table.parent,
-        table.round,
-        table.proxy,
-        table.results,
-        table.evaluators,
-        table.suite,
-    )
-    query = sa.select(*columns).where(table.project == source.ws.project).order_by(table.seq)
+    names = ("id", "policy", "parent", "round", "proxy", "results", "evaluators", "suite")
+    query = sa.select(*(table[name] for name in names)).where(table.project == source.ws.project)
     with source.ws.records.statements(write=False) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [dict(row) for row in connection.execute(query.order_by(table.seq)).mappings()]
 
 
 def in_use(policies: Sequence[PolicyVersion], branch: str) -> PolicyVersion | None:
@@ -243,48 +236,30 @@ def _first_audio(source: Source) -> dict[str, Figure]:
 
 def people_costs(source: Source) -> pl.DataFrame:
     """COSTS: judgements by round and kind of judge, and for people their hours and pay."""
-    counted = (
-        source.mirror.standing()
-        .group_by("round", "branch", judge="judge_kind")
-        .agg(judgements=pl.len().cast(pl.Int64))
-        .collect()
+    voters = source.rollups.voters.table
+    counted = voters.group_by("round", "branch", judge="judge_kind").agg(
+        judgements=pl.col("counted").sum()
     )
-    joined = counted.join(_worked(source), on=["round", "judge"], how="left", nulls_equal=True)
-    return joined.select(pl.col(name).cast(kind) for name, kind in COSTS.items()).sort(
+    joined = counted.join(_worked(source, voters), on=["round", "judge"], how="left")
+    placed = joined.with_columns(pl.col("round").replace(NO_ROUND, None))
+    return placed.select(pl.col(name).cast(kind) for name, kind in COSTS.items()).sort(
         "round", "judge", nulls_last=True
     )
 
 
-def _worked(source: Source) -> pl.DataFrame:
-    """Hours and pay of people by round, from when a question was shown until it was answered."""
-    from trivox.platform.records import Campaign, Person
-
-    lease, campaign, person = table_of(TaskLease).c, table_of(Campaign).c, table_of(Person).c
-    done = [one.value for one in (LeaseStatus.ANSWERED, LeaseStatus.VOIDED, LeaseStatus.REOPENED)]
-    query = (
-        sa.select(
-            campaign.round,
-            lease.person,
-            person.pay_rate,
-            person.pay_currency,
-            lease.opened_at,
-            lease.closed_at,
-        )
-        .select_from(table_of(TaskLease))
-        .join(table_of(Campaign), lease.campaign == campaign.id)
-        .join(table_of(Person), lease.person == person.id)
-        .where(
-            lease.project == source.ws.project, lease.status.in_(done), lease.closed_at.is_not(None)
-        )
+def _worked(source: Source, voters: pl.DataFrame) -> pl.DataFrame:
+    """Hours and pay of people by round, from when a question was shown until it was answered, whether or not the
+    answer still counts."""
+    person = table_of(Person).c
+    rate = {"judge": pl.String, "rate": pl.Float64, "currency": pl.String}
+    query = sa.select(sa.literal("human:") + person.id, person.pay_rate, person.pay_currency).where(
+        person.pay_rate.is_not(None)
     )
-    schema = {
-        "round": pl.String, "person": pl.String, "rate": pl.Float64, "currency": pl.String,
-        "opened": pl.Datetime("us", "UTC"), "closed": pl.Datetime("us", "UTC"),
-    }  # fmt: skip
-    rows = source.frame(query, schema)
-    seconds = (pl.col("closed") - pl.col("opened")).dt.total_milliseconds() / 1000
-    timed = rows.with_columns(hours=seconds.clip(0.0, PAID_S) / 3600)
-    return timed.group_by("round").agg(
+    people = voters.filter(pl.col("judge_kind") == "human").with_columns(
+        hours=pl.col("seconds") / 3600
+    )
+    rated = people.join(source.frame(query, rate), on="judge", how="left")
+    return rated.group_by("round").agg(
         pl.col("hours").sum(),
         pay=pl.when(pl.col("rate").is_not_null().any()).then(
             (pl.col("hours") * pl.col("rate")).sum()

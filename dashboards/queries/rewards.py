@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
+import sqlalchemy as sa
 
 from trivox.dashboards.queries.agreement import SIZES, bin_names
 from trivox.dashboards.queries.estimates import SUMS, added, with_means
 from trivox.dashboards.queries.figures import Figure, View
 from trivox.dashboards.queries.names import JUDGES, damage_notes, judges_note
 from trivox.dashboards.queries.overview import evaluations
+from trivox.dashboards.queries.rounds import rounds_of
 from trivox.dashboards.queries.source import Source
 from trivox.platform.records import RewardModelVersion, Stage, StageRun
+from trivox.platform.store.schema import table_of
 
 INTERVAL = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 SUBSETS = {
@@ -146,8 +149,6 @@ def _bias(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _drift(source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     """Accuracy by round, in the order of the rounds."""
-    from trivox.dashboards.queries.rounds import rounds_of
-
     found = rows.filter(pl.col("measure") == "accuracy", pl.col("subset") == "all")
     made = _means(found, ["round", "scorer", "role"])
     order = {one.id: place for place, one in enumerate(reversed(rounds_of(source)))}
@@ -158,51 +159,45 @@ def _drift(source: Source, rows: pl.DataFrame) -> pl.DataFrame:
 
 def _over_rounds(source: Source, branch: str | None, scorer: str | None) -> pl.DataFrame:
     """Proxy reward of each round's rollouts beside the win rate of what it made, by how far that moved (KL)."""
-    moved, rows = _kl(source), []
+    moved = source.digest("kl", lambda: _kl(source))
+    means, rows = _reward_means(source, branch, scorer), []
+    mine = {one.id for one in rounds_of(source, branch)}
     for one in evaluations(source):
-        win = one["results"].get("win_rate") or {}
-        reward = _reward_mean(source, one["round"], one["policy"], branch, scorer)
-        if one["round"] is None or win.get("rate") is None:
+        win, round_ = one["results"].get("win_rate") or {}, one["round"]
+        if round_ not in mine or win.get("rate") is None:
             continue
-        kl = moved.get(one["round"])
-        rows.append(
-            (
-                one["round"],
-                kl,
-                "" if kl is None else f"{kl:.3f} nats",
-                reward,
-                win["rate"],
-                win["low"],
-                win["high"],
-                one["proxy"],
-            )
-        )
+        kl = moved.get(round_)
+        told = "" if kl is None else f"{kl:.3f} nats"
+        bounds = (win["rate"], win["low"], win["high"])
+        rows.append((round_, kl, told, means.get(round_), *bounds, one["proxy"]))
     return pl.DataFrame(rows, schema=OVER, orient="row").sort("kl", nulls_last=True)
 
 
 def _kl(source: Source) -> dict[str, float]:
     """Round -> KL to the reference after its training, in nats, where its trainer tells."""
-    found = {}
-    for run in source.ws.records.find(StageRun, project=source.ws.project, stage=Stage.TRAIN):
-        told = [step["kl"] for step in run.outputs.get("metrics", []) if step.get("kl") is not None]
-        if told:
-            found[run.round] = float(told[-1])
+    run, found = table_of(StageRun).c, {}
+    query = sa.select(run.round, run.outputs["metrics"]).where(
+        run.project == source.ws.project, run.stage == Stage.TRAIN.value
+    )
+    with source.ws.records.statements(write=False) as connection:
+        for round_, steps in connection.execute(query):
+            told = [step["kl"] for step in steps or [] if step.get("kl") is not None]
+            if told:
+                found[round_] = float(told[-1])
     return found
 
 
-def _reward_mean(
-    source: Source, round_: str | None, policy: str, branch: str | None, scorer: str | None
-) -> float | None:
-    """Mean of the round's reward, better being more."""
+def _reward_means(source: Source, branch: str | None, scorer: str | None) -> dict[str, float]:
+    """Round -> mean of its rewards, better being more."""
     rows = source.rollups.scores.table.filter(
-        pl.col("round") == (round_ or ""), pl.col("role") == "reward", pl.col("failure").is_null()
+        pl.col("role") == "reward", pl.col("failure").is_null()
     )
     if scorer is not None:
         rows = rows.filter(pl.col("scorer") == scorer)
-    if rows.is_empty() or branch not in (None, rows["branch"][0]):
-        return None
+    if branch is not None:
+        rows = rows.filter(pl.col("branch") == branch)
     way = pl.when(pl.col("direction") == "lower").then(-1.0).otherwise(1.0)
-    return float(rows.select((pl.col("mean") * way).mean()).item())
+    return dict(rows.group_by("round").agg((pl.col("mean") * way).mean()).iter_rows())
 
 
 def _reports(source: Source) -> dict[str, pl.DataFrame]:

@@ -165,8 +165,8 @@ def _labelled(source: Source, round_: str) -> tuple[int | None, int | None]:
         wanted = connection.scalar(query)
     if not wanted:
         return None, None
-    given = source.mirror.standing().filter(pl.col("round") == round_).select(pl.len()).collect()
-    return int(given.item()), int(wanted)
+    given = source.rollups.days.table.filter(pl.col("round") == round_)["counted"].sum()
+    return int(given), int(wanted)
 
 
 def _events(source: Source, one: Round) -> pl.DataFrame:

@@ -73,11 +73,10 @@ def _samples(
     )
     if scorer is not None:
         pairs = pairs.filter(pl.col("scorer") == scorer)
-    flags = _flags(source, branch, round_)
+    flags = source.rollups.flags(branch, round_)
     if order == "flagged":
-        pairs = pairs.filter(
-            pl.col("first").is_in(list(flags)) | pl.col("second").is_in(list(flags))
-        )
+        flagged = flags["rollout"].implode()
+        pairs = pairs.filter(pl.col("first").is_in(flagged) | pl.col("second").is_in(flagged))
     found = _ordered(pairs, order).head(SHOWN).collect()
     rows = (
         _rows(source, found, flags)
@@ -112,27 +111,6 @@ def _ordered(pairs: pl.LazyFrame, order: str) -> pl.LazyFrame:
     )
 
 
-def _flags(source: Source, branch: str | None, round_: str) -> dict[str, list[str]]:
-    """Rollout -> gates that it did not pass, and watchers and scorers that failed on it."""
-    found: dict[str, list[str]] = {}
-    for part in source.parts["score"]:
-        if part.round != round_ or branch not in (None, part.branch):
-            continue
-        rows, _ = scan(part, ["rollout", "scorer", "role", "value"])
-        if rows is None:
-            continue
-        gate = (pl.col("role") == "gate") & (pl.col("value") == 0)
-        odd = (
-            rows.filter(gate | pl.col("value").is_null())
-            .select("rollout", "scorer", "role", "value")
-            .head(20_000)
-        )
-        for rollout, scorer, _, value in odd.collect().iter_rows():
-            said = f"{scorer} failed" if value is None else f"{scorer} not passed"
-            found.setdefault(rollout, []).append(said)
-    return found
-
-
 def _texts(source: Source, prompts: Sequence[str]) -> dict[str, str]:
     texts = {}
     for id_ in dict.fromkeys(prompts):
@@ -150,8 +128,14 @@ def told(prompt: Prompt) -> str:
     return prompt.reference_text or ("speech" if prompt.audio else "")
 
 
-def _rows(source: Source, found: pl.DataFrame, flags: dict[str, list[str]]) -> pl.DataFrame:
+def _said_of(flags: pl.DataFrame, items: pl.Series) -> dict[str, str]:
+    """Rollout -> what gates and failures say of it."""
+    return dict(flags.filter(pl.col("rollout").is_in(items.implode())).iter_rows())
+
+
+def _rows(source: Source, found: pl.DataFrame, flags: pl.DataFrame) -> pl.DataFrame:
     texts, rows = _texts(source, found["prompt"].to_list()), []
+    told = _said_of(flags, pl.concat([found["first"], found["second"]]))
     for one in found.to_dicts():
         agree = None if one["scaled"] is None or not one["side"] else one["scaled"] * one["side"]
         word = (
@@ -163,9 +147,7 @@ def _rows(source: Source, found: pl.DataFrame, flags: dict[str, list[str]]) -> p
             if agree == 0
             else "disagree"
         )
-        said = [
-            f"{side}: {flag}" for side in ("first", "second") for flag in flags.get(one[side], [])
-        ]
+        said = [f"{side}: {told[one[side]]}" for side in ("first", "second") if one[side] in told]
         rows.append((
             one["task"], one["prompt"], texts[one["prompt"]], JUDGES[one["judge_kind"]],
             one["votes"], one["strength"],
@@ -175,7 +157,7 @@ def _rows(source: Source, found: pl.DataFrame, flags: dict[str, list[str]]) -> p
 
 
 def _prompts(
-    source: Source, branch: str | None, round_: str, flags: dict[str, list[str]], order: str
+    source: Source, branch: str | None, round_: str, flags: pl.DataFrame, order: str
 ) -> pl.DataFrame:
     """Where nothing was compared: prompts of the round, by their ids."""
     part = next(
@@ -186,13 +168,14 @@ def _prompts(
     if rows is None or order in ("disagree", "margin"):
         return pl.DataFrame(schema=LIST)
     if order == "flagged":
-        rows = rows.filter(pl.col("id").is_in(list(flags)))
+        rows = rows.filter(pl.col("id").is_in(flags["rollout"].implode()))
     grouped = rows.group_by("prompt").agg("id").sort("prompt").head(SHOWN).collect()
     texts = _texts(source, grouped["prompt"].to_list())
+    said = _said_of(flags, grouped["id"].explode())
     made = [
         (
             id_, id_, texts[id_], "nobody yet", 0, None, None, None, None, "",
-            "; ".join(flag for item in ids for flag in flags.get(item, [])),
+            "; ".join(said[item] for item in ids if item in said),
         )
         for id_, ids in grouped.iter_rows()
     ]  # fmt: skip

@@ -49,12 +49,14 @@ COUNTED_S = 30.0
 FETCHED_S = 30.0
 _APPENDED = (
     Task, Judgement, TaskLease, TaskState, Voided, StageRun, Evaluation, Decision, CostEntry, PreferenceSet,
-    PromptSet, RewardModelVersion, Audio, WorkPause, Inquiry,
+    PromptSet, RewardModelVersion, Audio,
 )  # fmt: skip
 _CHANGED: dict[type[Any], tuple[str, ...]] = {
     Round: ("id", "status", "stage", "updated_at"),
     PolicyVersion: ("id", "status"),
     Campaign: ("id", "status", "guideline_version", "overlap", "budget"),
+    WorkPause: ("id", "lifted_at"),
+    Inquiry: ("id", "answered_at"),
 }
 """Small tables whose rows change, with the columns that do."""
 
@@ -73,6 +75,7 @@ class Source:
         self._fetched = -math.inf
         self._lock = threading.RLock()
         self._known: OrderedDict[Any, tuple[str, Any]] = OrderedDict()
+        self._digests: dict[str, tuple[str, Any]] = {}
 
     def look(self, say: Callable[[int, int], None] = lambda done, total: None) -> str:
         """See what is new and take it in; returns the version of the data. say: done and total, where that takes
@@ -103,8 +106,16 @@ class Source:
                 self._known.popitem(last=False)
             return made
 
+    def digest(self, name: str, make: Callable[[], T]) -> T:
+        """As known, of what no pick narrows: read once for all the answers that are made of it."""
+        with self._lock:
+            held = self._digests.get(name)
+            if held is None or held[0] != self.version:
+                self._digests[name] = held = (self.version, make())
+            return held[1]  # type: ignore[no-any-return]
+
     def forget(self) -> None:
-        """As after a change of the data: the next question is answered anew, from what is kept on disk."""
+        """As for a question that nobody asked yet: the next answer is made anew, from rollups and digests."""
         with self._lock:
             self._known.clear()
 

@@ -47,10 +47,10 @@ def test_win_rate_over_the_first_is_chained(built: Path) -> None:
 
 
 def test_hours_and_pay_are_of_people_alone(built: Path) -> None:
-    """36 answers of 30 s at 12 EUR an hour: 0.3 h, 3.60 EUR."""
+    """Three answers to each of 12 questions, 12 s + its number: 3 (144 + 66) = 630 s; 12 EUR an hour."""
     figures = overview(source_of(built)).figures
-    assert figures["hours"].value == pytest.approx(0.3)
-    assert figures["pay"].value == pytest.approx(3.6) and figures["pay"].unit == "EUR"
+    assert figures["hours"].value == pytest.approx(0.175)
+    assert figures["pay"].value == pytest.approx(2.1) and figures["pay"].unit == "EUR"
 
 
 def test_what_waits_for_whom(built: Path) -> None:

@@ -38,6 +38,8 @@ from trivox.platform.records import (
     Stage,
     StageRun,
     Task,
+    TaskLease,
+    TaskState,
 )
 from trivox.platform.store import Workspace
 from trivox.platform.store.files import write_atomically
@@ -271,6 +273,8 @@ def _judge(
     with ws.records.statements(write=True) as connection:
         _insert(connection, Task, _tasks(ws, number, id_, ids, prompts, firsts))
         _insert(connection, Judgement, _votes(ws, number, ids, quality, firsts, rng))
+        _insert(connection, TaskState, _states(ws, number, firsts))
+        _insert(connection, TaskLease, _leases(ws, number, ids, firsts))
 
 
 def _insert(connection: sa.Connection, kind: type[Any], rows: Iterator[dict[str, Any]]) -> None:
@@ -296,6 +300,45 @@ def _tasks(
         }  # fmt: skip
 
 
+def _states(ws: Workspace, number: int, firsts: np.ndarray) -> Iterator[dict[str, Any]]:
+    for place in range(len(firsts)):
+        id_ = f"t{number:05}-{place:05}"
+        yield {
+            "id": id_, "project": ws.project, "campaign": f"c{number:05}", "pair": id_, "language": "en",
+            "wanted": VOTES, "taken": VOTES, "answered": VOTES, "priority": 0, "information": 0.5,
+            "shuffle": 0.0, "expert": False, "closed": True,
+        }  # fmt: skip
+
+
+def _leases(
+    ws: Workspace, number: int, ids: list[str], firsts: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """One in twenty is a check with a known answer."""
+    for place, first in enumerate(firsts):
+        for vote in range(VOTES):
+            end = NOW + timedelta(hours=number, seconds=place)
+            shown = json.dumps([ids[first], ids[first + 1]])
+            gold = place % 20 == 0
+            yield {
+                "id": f"l{number:05}-{place:05}-{vote}", "project": ws.project, "campaign": f"c{number:05}",
+                "task": f"t{number:05}-{place:05}", "person": _person(place, vote), "slot": vote,
+                "purpose": "gold" if gold else "judge", "status": "answered",
+                "pair": f"t{number:05}-{place:05}", "presentation": shown, "clips": "[]", "guideline_version": 1,
+                "opened_at": _time(end - timedelta(seconds=10 + place % 20)), "expires_at": _time(end),
+                "closed_at": _time(end), "last_report": 0, "judgement": f"j{number:05}-{place:05}-{vote}",
+                "right": place % 3 > 0 if gold else None,
+            }  # fmt: skip
+
+
+def _person(place: int, vote: int) -> str:
+    return f"p{(place + 150 * vote) % 300:03}"
+
+
+def _time(at: datetime) -> str:
+    """As SQLite keeps it."""
+    return f"{at:%Y-%m-%d %H:%M:%S.%f}"
+
+
 def _votes(
     ws: Workspace,
     number: int,
@@ -317,9 +360,9 @@ def _votes(
             name = f"j{number:05}-{place:05}-{vote}"
             yield {
                 "id": name, "project": ws.project, "task": f"t{number:05}-{place:05}", "judge_kind": "human",
-                "judge": f"human:p{(place + 150 * vote) % 300:03}", "answer": json.dumps(answer),
+                "judge": f"human:{_person(place, vote)}", "answer": json.dumps(answer),
                 "presentation": json.dumps(items if (place + vote) % 2 else items[::-1]), "idempotency_key": name,
-                "created_at": f"{NOW + timedelta(hours=number, seconds=place):%Y-%m-%d %H:%M:%S.%f}",
+                "created_at": _time(NOW + timedelta(hours=number, seconds=place)),
                 "reasons": "[]",
                 "spans": "[]", "heard_s": "{}", "taken_s": 10.0 + place % 20, "purpose": "judge", "gains_db": "{}",
             }  # fmt: skip
