@@ -48,7 +48,9 @@ class WorkerPool:
         self._wants = resources or Resources()
         threads = str(max(1, int(self._wants.cpus)))
         environment = {"env_vars": {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}}
-        remote: Any = ray.remote(runtime_env=environment, **self._wants.options())(_Host)
+        # Named after its work, as `top`, `ray status` and dashboards show it.
+        host = type(worker.__name__, (_Host,), {})
+        remote: Any = ray.remote(runtime_env=environment, **self._wants.options())(host)
         self._start: Callable[[], Any] = partial(remote.remote, worker, arguments)
         # An actor without room would never start.
         there: Any = ray.cluster_resources

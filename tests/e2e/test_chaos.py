@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import BLOWS, CONFIG, Ground, Strike, fresh, played
+from tests.e2e.chaos import BLOWS, CONFIG, PARTS, Actor, Ground, Strike, fresh, played
 from trivox.bench.servers import Postgres
 from trivox.pipelines.imports import builtin_prompts
 from trivox.pipelines.workspaces import packaged_nano
@@ -39,22 +39,51 @@ def prepared(root: Path, config: WorkspaceConfig | None = None) -> Path:
 @pytest.fixture(scope="module")
 def ground(postgres_server: Postgres) -> Iterator[Ground]:
     """A head and two more nodes; one that is lost is replaced, as a cluster's keeper would."""
-    from ray.cluster_utils import Cluster
+    cluster = ThreeNodes()
+    yield Ground(cluster.address, cluster.actors, cluster.lose, postgres_server)
+    cluster.end()
 
-    size = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **size})
-    nodes = [cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES) for _ in range(2)]
-    lock = threading.Lock()
 
-    def lose() -> str:
-        with lock:
-            lost = nodes.pop(0)
-            cluster.remove_node(lost, allow_graceful=False)
-            nodes.append(cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES))
-        return "a node"
+class ThreeNodes:
+    """A Ray of three nodes on one machine."""
 
-    yield Ground(cluster.address, lose, postgres_server)
-    cluster.shutdown()
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        size = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **size})
+        self._nodes = [self._another() for _ in range(2)]
+        self._lock = threading.Lock()
+        self.address = str(self._cluster.address)
+
+    def actors(self, driver: int) -> list[Actor]:
+        """Of the driver with that process id, alive by what the cluster knows."""
+        state = self._cluster.global_state
+        jobs = {one["JobID"] for one in state.job_table() if one["DriverPid"] == driver}
+        found = state.actor_table(None, actor_state_name="ALIVE").values()
+        return [
+            Actor(one["ActorClassName"], one["Pid"], one["Address"]["NodeID"])
+            for one in found
+            if one["JobID"] in jobs
+        ]
+
+    def lose(self, node: str) -> bool:
+        """The node dies with all that is on it, and another one comes; False for the head, without which there is
+        no cluster, and for one that is lost already."""
+        with self._lock:
+            lost = next((one for one in self._nodes if one.node_id == node), None)
+            if lost is None:
+                return False
+            self._nodes.remove(lost)
+            self._cluster.remove_node(lost, allow_graceful=False)
+            self._nodes.append(self._another())
+        return True
+
+    def end(self) -> None:
+        self._cluster.shutdown()
+
+    def _another(self) -> Any:
+        return self._cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
 
 
 @pytest.mark.slow
@@ -66,6 +95,7 @@ def test_every_seed_ends_as_the_undisturbed_round(
     template = prepared(tmp_path / "template")
     calm = played(fresh(template, tmp_path / "calm"), config, ground, None)
     assert calm["rollouts"] and calm["judgements"] and calm["preferences"]
+    assert len(list((tmp_path / "calm").rglob("*.parquet"))) == PARTS
 
     def play(seed: int) -> tuple[Strike, dict[str, Any]]:
         strike, root = Strike(seed), tmp_path / f"seed{seed}"
@@ -79,8 +109,7 @@ def test_every_seed_ends_as_the_undisturbed_round(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ended = list(pool.map(play, SEEDS))
     for strike, _ in ended:
-        told = f"{strike.stage.value} + {strike.delay_s:.2f} s: {', '.join(strike.fell)}"
-        say(f"seed {strike.seed}: {strike.kind}, {told}")
+        say(strike.told())
     assert [strike.seed for strike, _ in ended if not strike.fell] == []
     for strike, made in ended:
         for kind, expected in calm.items():
@@ -91,5 +120,5 @@ def test_a_seed_is_always_the_same_blow() -> None:
     assert {Strike(seed).kind for seed in SEEDS} == set(BLOWS)
     for seed in SEEDS:
         strike = Strike(seed)
-        assert strike.stage in BLOWS[strike.kind] and strike.stage is Strike(seed).stage
+        assert strike.point in BLOWS[strike.kind] and strike.point == Strike(seed).point
         assert 0 <= strike.delay_s == Strike(seed).delay_s <= 1
