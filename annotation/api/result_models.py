@@ -172,14 +172,16 @@ class Yields(Given):
 
 
 class CommitBody(Taken):
-    """margin: 0..3, mean strength for the winner. confidence: 0..1."""
+    """margin: 0..3, mean strength for the winner. confidence: 0..1. heard_only: without judgements that have
+    no proof of listening, from Label Studio or an import."""
 
     method: Method = Method.MAJORITY
     min_margin: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)] = MIN_MARGIN
     min_confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = MIN_CONFIDENCE
+    heard_only: bool = False
 
     def wanted(self) -> Wanted:
-        return Wanted(self.method, self.min_margin, self.min_confidence)
+        return Wanted(self.method, self.min_margin, self.min_confidence, self.heard_only)
 
 
 class SetRow(Given):

@@ -154,8 +154,9 @@ def commit(
     method: Annotated[Method, Form()] = Method.MAJORITY,
     min_margin: Annotated[float, Form(ge=0, le=3, allow_inf_nan=False)] = MIN_MARGIN,
     min_confidence: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = MIN_CONFIDENCE,
+    heard_only: Annotated[bool, Form()] = False,
 ) -> Response:
-    wanted = results.Wanted(method, min_margin, min_confidence)
+    wanted = results.Wanted(method, min_margin, min_confidence, heard_only)
     made = results.commit(_workspace(request), who.by, campaign, wanted)
     return _back(f"/leads/campaigns/{campaign}/results?committed={made.id}")
 

@@ -35,6 +35,7 @@ class Wanted:
     method: Method
     min_margin: float
     min_confidence: float
+    heard_only: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for thresholds that nothing could reach."""
@@ -79,6 +80,7 @@ def commit(workspace: Workspace, by: By, campaign: str, wanted: Wanted) -> Prefe
         min_margin=wanted.min_margin,
         min_confidence=wanted.min_confidence,
         method=wanted.method,
+        heard_only=wanted.heard_only,
     )
     with workspace.records.exclusive("audit"):
         if workspace.records.add(made):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN
+from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN, Method
 from trivox.annotation.simulated import SimulatedJudge
 from trivox.pipelines.pools.cluster import Resources
 from trivox.pipelines.updates.recipe import (
@@ -108,6 +108,10 @@ class AggregateSection(Section):
     """Mean strength of the judgements, 0..3, from which a comparison gives a preference."""
     min_confidence: float = Field(MIN_CONFIDENCE, ge=0, le=1)
     """Share of the judgements that must agree."""
+    method: Method = Method.MAJORITY
+    """majority, weighted (by the reliability of each judge) or dawid-skene."""
+    heard_only: bool = False
+    """Leave out people's judgements without proof of listening: those from Label Studio and imports."""
 
 
 class EvaluateSection(Section):

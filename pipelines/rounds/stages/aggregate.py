@@ -17,6 +17,8 @@ def run(ctx: RoundContext) -> Outcome:
         round=ctx.round.id,
         min_margin=settings.min_margin,
         min_confidence=settings.min_confidence,
+        method=settings.method,
+        heard_only=settings.heard_only,
         voided={one.judgement for one in ctx.ws.records.find(Voided, project=ctx.round.project)},
     )
     ctx.ws.records.add(preferences)

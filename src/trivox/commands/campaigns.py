@@ -134,6 +134,13 @@ def commit(
     ] = "majority",
     min_margin: Annotated[float, typer.Option(help="Least mean strength, 0 to 3.")] = 0.5,
     min_confidence: Annotated[float, typer.Option(help="Least confidence, 0 to 1.")] = 0.5,
+    heard_only: Annotated[
+        bool,
+        typer.Option(
+            "--heard-only",
+            help="Leave out judgements without proof of listening: Label Studio's, imported ones.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -145,7 +152,7 @@ def commit(
     from trivox.annotation.people.audit import THE_SYSTEM
 
     ws = open_workspace(workspace)
-    wanted = results.Wanted(results.method_named(method), min_margin, min_confidence)
+    wanted = results.Wanted(results.method_named(method), min_margin, min_confidence, heard_only)
     made = results.commit(ws, THE_SYSTEM, _find(ws, name).id, wanted)
     told = {
         "preference_set": made.id,

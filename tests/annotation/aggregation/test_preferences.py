@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 
 import pytest
@@ -145,6 +146,19 @@ def test_thresholds_are_part_of_the_method_and_the_id() -> None:
     assert strict.dropped == {NARROW: 1}
     ids = {aggregated(votes(1)).id, aggregated(votes(1, 1)).id, aggregated([]).id, strict.id}
     assert len(ids) == 4
+
+
+def test_only_what_was_heard() -> None:
+    """Two unheard votes for the first, one heard for the second: together the first wins, alone the second."""
+    first, second, third = votes(2, 2, -1)
+    unheard = [replace(one, ui_version="label-studio@1.23.2") for one in (first, second)]
+    made = partial(
+        aggregate, [TASK], [*unheard, third], project="default", round=None, min_margin=0.0
+    )
+    every, heard = made(), made(heard_only=True)
+    assert [one.chosen for one in every.preferences] == ["ro_a"]
+    assert [(one.chosen, one.judgements) for one in heard.preferences] == [("ro_b", ("jd_2",))]
+    assert heard.method.endswith("heard_only") and heard.id != every.id
 
 
 def test_answers_and_tasks_that_do_not_fit() -> None:

@@ -153,6 +153,8 @@ def test_the_preview_keeps_what_a_commit_stores(ws: Workspace, lead: TestClient)
     assert [one.object for one in noted] == [made["id"]]
     strict = lead.post(f"{PATH}/preferences", json={"min_margin": 2.5}).json()
     assert strict["preferences"] == 0 and sum(strict["dropped"].values()) == 4
+    heard = lead.post(f"{PATH}/preferences", json={"heard_only": True}).json()
+    assert (heard["preferences"], heard["method"][-10:]) == (4, "heard_only")
     assert lead.post(f"{PATH}/preferences", json={"min_margin": 4}).status_code == 422
     with pytest.raises(UsageError, match="give 0 to 1"):
         Wanted(Method.MAJORITY, 0.5, 50)
