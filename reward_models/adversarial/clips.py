@@ -47,6 +47,7 @@ def read_clips(
     language: str = "en",
     least_s: float = LEAST_S,
     longest_s: float = LONGEST_S,
+    least_words: int = 1,
     most: int | None = None,
 ) -> list[Spoken]:
     """Clips of a folder, in the order of their names, each with the next one as its speaker's voice.
@@ -54,14 +55,18 @@ def read_clips(
     texts: a list `name: words` a line, possibly gzipped; words in brackets are not said, nor what is all in
     parentheses ("(a second of silence)"). Without it the name of a file is what is said, "_" for spaces. most: so
     many, spread over the folder. Files that cannot be read, or are shorter than least_s or longer than longest_s,
-    are left out. Raises NotFound, UsageError where fewer than two are left.
+    are left out, as are texts of fewer than least_words words. Raises NotFound, UsageError where fewer than two are
+    left.
     """
-    found = [*_spoken(folder, _words(folder, texts), kind, language, (least_s, longest_s))]
+    words = _words(folder, texts)
+    said = {name: text for name, text in words.items() if len(text.split()) >= max(1, least_words)}
+    found = [*_spoken(folder, said, kind, language, (least_s, longest_s))]
     if most is not None and len(found) > most:
         found = [found[index * len(found) // most] for index in range(most)]
     if len(found) < 2:
         raise UsageError(
-            f"{folder}: {len(found)} clips of {least_s} s or more with their words, at least 2 are needed"
+            f"{folder}: {len(found)} clips of {least_s} s or more with {least_words} words or more, at least 2 are"
+            " needed"
         )
     return voiced(found)
 
@@ -80,7 +85,7 @@ def _spoken(
 ) -> Iterator[Spoken]:
     for path in sorted(one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES):
         name = str(path.relative_to(folder).with_suffix(""))
-        if not (text := words.get(name, "").strip()):
+        if not (text := words.get(name, "")):
             continue
         try:
             samples, rate = read_audio(path)
@@ -97,7 +102,7 @@ def _words(folder: Path, texts: Path | None) -> dict[str, str]:
     if texts is None:
         files = (one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES)
         names = [str(one.relative_to(folder).with_suffix("")) for one in files]
-        return {name: name.rpartition("/")[2].replace("_", " ") for name in names}
+        return {name: name.rpartition("/")[2].replace("_", " ").strip() for name in names}
     if not texts.is_file():
         raise NotFound(f"{texts}: no such file: name a list of `name: words` lines")
     raw = texts.read_bytes()

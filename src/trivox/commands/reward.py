@@ -42,6 +42,14 @@ BetweenOption = Annotated[
     tuple[float, float],
     typer.Option("--seconds", help="Shortest and longest recording of --clips to use."),
 ]
+WordsOption = Annotated[
+    int,
+    typer.Option(
+        "--words",
+        min=1,
+        help="Fewest words of a recording of --clips. From 5 on, 10, 30 and 60 of 100 words are 1, 2 and 3.",
+    ),
+]
 MostOption = Annotated[int, typer.Option(help="Clips to use at most, spread over the folder.")]
 
 
@@ -136,6 +144,7 @@ def battery(
     texts: TextsOption = None,
     most: MostOption = 12,
     seconds: BetweenOption = (1.2, 10.0),
+    words: WordsOption = 1,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -146,7 +155,7 @@ def battery(
     """
     from trivox.platform.records import Branch
 
-    spoken = attack_clips(clips, texts, most, seconds)
+    spoken = attack_clips(clips, texts, most, seconds, words)
     if dose:
         failed = _dosed(with_, spoken, seed, dimension or [], json)
     else:
@@ -222,7 +231,11 @@ def _told(part: dict[str, Any]) -> str:
 
 
 def attack_clips(
-    folder: Path | None, texts: Path | None, most: int, seconds: tuple[float, float]
+    folder: Path | None,
+    texts: Path | None,
+    most: int,
+    seconds: tuple[float, float],
+    words: int = 1,
 ) -> "list[Spoken]":
     """Recordings of a folder, else speech made here: one synthetic voice, labelled so."""
     from trivox.platform.errors import UsageError
@@ -230,7 +243,15 @@ def attack_clips(
 
     if folder is not None:
         low, high = seconds
-        return read_clips(folder, texts, kind="recorded", least_s=low, longest_s=high, most=most)
+        return read_clips(
+            folder,
+            texts,
+            kind="recorded",
+            least_s=low,
+            longest_s=high,
+            least_words=words,
+            most=most,
+        )
     if texts is not None:
         raise UsageError("--texts without --clips: name the folder of the recordings too")
     return _synthetic(most)

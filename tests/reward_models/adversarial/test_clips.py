@@ -24,6 +24,9 @@ def test_the_file_name_is_what_is_said(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert found[2].voice is found[0].samples and len(found[0].samples) == 48_000
     assert len(read_clips(tmp_path, kind="test", most=2)) == 2
+    assert [one.text for one in read_clips(tmp_path, kind="test", least_words=3)] == [
+        "turn it off", "turn it on",
+    ]  # fmt: skip
 
 
 def test_words_come_from_a_list(tmp_path: Path) -> None:
