@@ -55,7 +55,7 @@ def read_clips(
     texts: a list `name: words` a line, possibly gzipped; words in brackets are not said, nor what is all in
     parentheses ("(a second of silence)"). Without it the name of a file is what is said, "_" for spaces. most: so
     many, spread over the folder. Files that cannot be read, or are shorter than least_s or longer than longest_s,
-    are left out, as are texts of fewer than least_words words. Raises NotFound, UsageError where fewer than two are
+    are left out, as are texts of fewer than least_words. Raises NotFound, UsageError where fewer than two are
     left.
     """
     words = _words(folder, texts)
