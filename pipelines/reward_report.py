@@ -9,6 +9,7 @@ from trivox.pipelines.reward_judges import is_judge, load_judge
 from trivox.platform.records import Branch, JudgeKind, RewardModelVersion
 from trivox.platform.scoring import Item, Scorer
 from trivox.platform.store import Workspace
+from trivox.platform.store.artefacts import bring
 from trivox.reward_models import registry
 from trivox.reward_models.adversarial.battery import (
     BatteryReport,
@@ -59,7 +60,7 @@ def _model_folder(name: str, ws: Workspace | None) -> Path | None:
         return None
     every = ws.records.find(RewardModelVersion, project=ws.project)
     found = [one for one in every if name in (one.name, one.id)]
-    return ws.root / found[-1].artefact if found else None
+    return bring(ws.root, found[-1].artefact) if found else None
 
 
 def report_on_workspace(

@@ -20,6 +20,7 @@ from trivox.platform.hashing import derived_id
 from trivox.platform.records import JudgeKind, PreferenceSet, RewardModelVersion
 from trivox.platform.statistics.intervals import mean_interval
 from trivox.platform.store import Workspace
+from trivox.platform.store.artefacts import send
 from trivox.policy.backbone import Backbone
 from trivox.policy.rows import Row
 from trivox.policy.vocabulary import TokenMap
@@ -205,7 +206,10 @@ def find_set(ws: Workspace, name: str) -> PreferenceSet:
 
 
 def register(ws: Workspace, version: RewardModelVersion) -> RewardModelVersion:
-    """The first write of an id wins. Raises UsageError for a name that another version has."""
+    """The first write of an id wins; its weights are sent first to where the workspace keeps artefacts.
+
+    Raises UsageError for a name that another version has, StoreError when the weights could not be sent."""
+    send(ws, version.artefact)
     with ws.records.transaction():
         for other in ws.records.find(RewardModelVersion, project=ws.project, name=version.name):
             if other.id != version.id:

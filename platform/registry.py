@@ -8,6 +8,7 @@ from trivox.platform.errors import NotFound, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion
 from trivox.platform.store import Workspace
+from trivox.platform.store.artefacts import send
 
 IN_USE = (PolicyStatus.PROMOTED, PolicyStatus.PROXY)
 _PACKAGED = "package:trivox-nano"
@@ -16,8 +17,10 @@ _PACKAGED = "package:trivox-nano"
 def register(ws: Workspace, policy: PolicyVersion) -> PolicyVersion:
     """Add a version and return it as stored; the first write of an id wins.
 
-    Raises NotFound when a parent or the backbone is not registered, UsageError when the name is another's.
+    Its weights are sent first to where the workspace keeps artefacts. Raises NotFound when a parent or the
+    backbone is not registered, UsageError when the name is another's, StoreError when weights could not be sent.
     """
+    send(ws, policy.artefact)
     with ws.records.transaction():
         for needed in _ancestors(policy):
             ws.records.get(PolicyVersion, needed)

@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.hashing import content_hash, sha256_file, sha256_files
+from trivox.platform.store.artefacts import bring
 from trivox.policy.codec import Codec, codec_folder_hash, load_codec
 from trivox.policy.codec.layouts import FLAT, check_sequential
 from trivox.policy.encoder.nano import NanoEncoderConfig
@@ -189,10 +190,11 @@ def _load_extractor(folder: Path, lm: PreTrainedModel) -> Any:
 
 
 def locate(artefact: str, root: Path) -> Path:
-    """The folder of an artefact: `package:NAME` ships with Trivox, anything else lies under root."""
+    """The folder of an artefact: `package:NAME` ships with Trivox, anything else lies under root or is fetched
+    from where the workspace at root keeps artefacts: then raises NotFound, CorruptObject."""
     if artefact.startswith(PACKAGED):
         return _CHECKPOINTS / artefact.removeprefix(PACKAGED)
-    return root / artefact
+    return bring(root, artefact)
 
 
 def _turn_off_dropout(model: PreTrainedModel) -> None:

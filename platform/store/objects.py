@@ -8,10 +8,11 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from trivox.platform.errors import ConfigError, CorruptObject, NotFound, StoreError
@@ -22,6 +23,11 @@ from trivox.platform.store.files import write_atomically
 MANIFEST = "manifest.json"
 PART = 16 << 20
 """Bytes of one part of a multipart upload: what is lost, at most, when sending stops."""
+AT_ONCE = 16
+"""Requests in flight where many small objects are asked for: each waits for the network, not for this machine."""
+Mark: TypeAlias = tuple[str, ...]
+_MARKS = ("ETag", "LastModified", "mtime", "created", "ino", "size")
+"""What file systems tell of an object that changes with its content."""
 
 
 def redacted(url: str) -> str:
@@ -111,13 +117,24 @@ class Objects:
 
     def names(self, prefix: str) -> list[str]:
         """The published folders below prefix, in order."""
+        return list(self.marks(prefix))
+
+    def marks(self, prefix: str) -> dict[str, Mark]:
+        """The published folders below prefix, in order, each with a mark that changes with its manifest."""
         base = f"{self._base}/{prefix}".rstrip("/")
         with self._errors(base):
-            found = self._files.find(base) if self._files.exists(base) else []
+            found = self._files.find(base, detail=True)
         ends = f"/{MANIFEST}"
-        return sorted(
-            str(one)[len(self._base) + 1 : -len(ends)] for one in found if str(one).endswith(ends)
-        )
+        return {
+            str(one)[len(self._base) + 1 : -len(ends)]: tuple(str(about.get(k)) for k in _MARKS)
+            for one, about in sorted(found.items())
+            if str(one).endswith(ends)
+        }
+
+    def members_of(self, names: Iterable[str]) -> list[list[Member]]:
+        """What each of the folders holds, AT_ONCE manifests asked for at a time; raises as members does."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self.members, names))
 
     def content(self, member: Member) -> bytes:
         """The bytes of one file, checked; raises NotFound, CorruptObject."""
@@ -139,7 +156,7 @@ class Objects:
         """Delete the files that no published folder has any more."""
         if not members:
             return
-        kept = {one.sha256 for other in self.names("") for one in self.members(other)}
+        kept = {one.sha256 for other in self.members_of(self.names("")) for one in other}
         for one in members:
             place = self._blob(one)
             with self._errors(place):

@@ -93,10 +93,13 @@ class Tables:
 
         fetch: bring the copies of what lies on an object store up to date first. Raises CorruptObject, StoreError.
         """
-        below = f"{kind.__name__.lower()}/project={quote(self._project, safe='')}"
+        below = self._below(kind)
         if fetch and self._remote is not None:
             self._remote.pull(below)
         return self._root / below
+
+    def _below(self, kind: type[Any]) -> str:
+        return f"{kind.__name__.lower()}/project={quote(self._project, safe='')}"
 
     def _one_kind(
         self, records: Sequence[Any], branch: Branch, round_: str, part: str
@@ -224,7 +227,11 @@ class Tables:
         return (rows if columns is None else rows.select(columns)).collect()
 
     def stored_bytes(self) -> int:
-        """Bytes of the project's parts of every kind."""
+        """Bytes of the project's parts of every kind, where they lie: copies are not counted."""
+        if self._remote is not None:
+            from trivox.platform.store.parquet import SCHEMAS
+
+            return self._remote.stored_bytes([self._below(kind) for kind in SCHEMAS])
         found = self._root.glob(f"*/project={quote(self._project, safe='')}/**/*.parquet")
         return sum(path.stat().st_size for path in found)
 

@@ -165,7 +165,7 @@ def _take_preferences(
     from trivox.pipelines.imports.preferences import Asked, import_preferences
 
     if layout == "speechjudge":
-        return _take_speechjudge(ws, source, licence)
+        return _take_speechjudge(ws, source, name, licence)
     terms = Terms(speaker, licence)
     if consent:
         terms = replace(terms, consents=tuple(consent))
@@ -180,15 +180,26 @@ def _take_preferences(
     }
 
 
-def _take_speechjudge(ws: "Workspace", source: Path, licence: str | None) -> dict[str, Any]:
-    from trivox.annotation.imports import import_speechjudge
+def _take_speechjudge(
+    ws: "Workspace", source: Path, name: str, licence: str | None
+) -> dict[str, Any]:
+    from trivox.annotation.imports import RefusedRow, import_speechjudge
     from trivox.annotation.people.audit import THE_SYSTEM
+    from trivox.pipelines.imports.quarantine import Quarantine
+    from trivox.pipelines.imports.rows import Refusal
+
+    quarantine, remedy = Quarantine(ws.root, name), "mend it in the file and import that again"
+    refused: list[dict[str, str]] = []
+
+    def keep(one: RefusedRow, values: dict[str, Any] | None) -> None:
+        refusal = Refusal(f"{source.name}:{one.row}", one.reason, remedy, values)
+        quarantine.keep([refusal])
+        refused.append({"row": refusal.row, "reason": refusal.reason, "remedy": remedy})
 
     given = {} if licence is None else {"licence": licence}
-    told = import_speechjudge(ws, THE_SYSTEM, source, **given)
-    remedy = "mend the row in the file and import it again"
-    refused = [{"row": one.row, "reason": one.reason, "remedy": remedy} for one in told.refused]
-    return {"taken": told.taken, "repeated": told.repeated, "refused": refused}
+    told = import_speechjudge(ws, THE_SYSTEM, source, **given, keep=keep)
+    counts = {"taken": told.taken, "repeated": told.repeated}
+    return counts | {"refused": refused, "quarantine": quarantine.file}
 
 
 def _print_preferences(told: dict[str, Any], json: bool) -> None:

@@ -101,3 +101,30 @@ def test_speechjudge_rows(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BadImport, match="no column"):
         pl.DataFrame({"a": [1]}).write_parquet(path)
         import_speechjudge(workspace, THE_SYSTEM, path)
+
+
+def test_speechjudge_shards_a_batch_at_a_time(workspace: Workspace, tmp_path: Path) -> None:
+    """Three batches, one part each; a shard that is cut off or of another form costs no other; what is refused is
+    handed out with its values; mended and imported again, only that is new."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    good = [pair(number, ["A+1"]) for number in range(4)]
+    pl.DataFrame([*good, pair(4, ["C+1"])]).write_parquet(folder / "0.parquet")
+    pl.DataFrame([pair(5, ["B+1"])]).write_parquet(folder / "1.parquet")
+    whole = (folder / "1.parquet").read_bytes()
+    (folder / "1.parquet").write_bytes(whole[:-20])
+    pl.DataFrame({"a": [1]}).write_parquet(folder / "2.parquet")
+    kept: list[tuple[int, object]] = []
+    told = import_speechjudge(
+        workspace, THE_SYSTEM, folder, size=2,
+        keep=lambda one, values: kept.append((one.row, values and values["index"])),
+    )  # fmt: skip
+    assert told.taken == 4 and kept == [(5, "4"), (6, None), (6, None)]
+    assert "copy it again" in told.refused[1].reason and "no column" in told.refused[2].reason
+    assert len(workspace.tables.paths(Rollout)) == 2
+    (folder / "1.parquet").write_bytes(whole)
+    pl.DataFrame([*good, pair(4, ["B+2"])]).write_parquet(folder / "0.parquet")
+    again = import_speechjudge(workspace, THE_SYSTEM, folder)
+    assert (again.taken, again.repeated, len(again.refused)) == (2, 4, 1)
+    ids = [one.id for one in workspace.tables.read(Rollout)]
+    assert len(ids) == len(set(ids)) == 12

@@ -192,6 +192,8 @@ def test_tables_on_s3(s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ScorerRole.REWARD, "share", Direction.LOWER, 0.25,
     )  # fmt: skip
     one.write([score], branch=Branch.TTS, round="rd_1", part="0")
+    size = next((tmp_path / "one" / "cache").rglob("*.parquet")).stat().st_size
+    assert other.stored_bytes() == size  # though it holds no copy yet
     assert other.read(Score) == [score] and other.read(Score, round="rd_2") == []
     better = replace(score, value=0.5)
     one.write([better], branch=Branch.TTS, round="rd_1", part="0")
@@ -204,3 +206,43 @@ def test_tables_on_s3(s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyP
     objects_._files.pipe_file(objects_._blob(objects_.members(name)[0]), b"damage")
     with pytest.raises(CorruptObject, match=r"part\.parquet has the hash"):
         other.read(Score)
+
+
+def test_what_is_known_is_not_asked_for_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 parts: a listing and a manifest each at first, then the listing alone, then only what has changed here or
+    there; one that goes between the listing and its manifest is passed over."""
+    objects_ = Objects(url, tmp_path)
+    copies = [tmp_path / name for name in ("one", "other")]
+    one, other = (RemoteParts(objects_, copy) for copy in copies)
+    names = [f"score/project=p/part{number:02}" for number in range(40)]
+    for name in names:
+        path = copies[0] / f"{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        one.push(path)
+    asked, members = [], Objects.members
+    monkeypatch.setattr(
+        Objects, "members", lambda self, name: asked.append(name) or members(self, name)
+    )
+    other.pull("score/project=p")
+    assert sorted(asked) == names
+    assert [(copies[1] / f"{name}.parquet").read_text() for name in names] == names
+    asked[:] = []
+    other.pull("score/project=p")
+    assert asked == []
+    (copies[1] / f"{names[3]}.parquet").write_text("changed here")
+    (copies[0] / f"{names[5]}.parquet").write_text("changed there")
+    one.push(copies[0] / f"{names[5]}.parquet")
+    asked[:] = []
+    other.pull("score/project=p")
+    assert sorted(asked) == [names[3], names[5]]
+    assert (copies[1] / f"{names[3]}.parquet").read_text() == names[3]
+    assert (copies[1] / f"{names[5]}.parquet").read_text() == "changed there"
+    marks = objects_.marks("score")
+    one.remove(copies[0] / f"{names[0]}.parquet")
+    monkeypatch.setattr(Objects, "marks", lambda self, prefix: marks)
+    third = RemoteParts(objects_, tmp_path / "third")
+    third.pull("score/project=p")
+    assert len(list((tmp_path / "third").rglob("*.parquet"))) == 39
