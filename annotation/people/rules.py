@@ -180,6 +180,10 @@ _ROUNDS = {
     "GET /api/v1/rounds/{round}/lineage": ROUND_READ,
     "GET /api/v1/rounds/{round}/diff/{other}": ROUND_READ,
     "POST /api/v1/rounds/{round}/{verb}": ROUND,
+    "GET /api/v1/loops": ROUND_READ,
+    "POST /api/v1/loops": ROUND,
+    "GET /api/v1/loops/{loop}": ROUND_READ,
+    "POST /api/v1/loops/{loop}/cancel": ROUND,
 }
 
 # Not of people: the one takes the secret of a webhook, the other an address that nobody can guess.

@@ -1,4 +1,5 @@
-"""Rounds over HTTP, for researchers' own scripts: the verbs of the command line, with roles and the audit log.
+"""Rounds, and loops of them, over HTTP, for researchers' own scripts: the verbs of the command line, with roles
+and the audit log.
 
 Nothing here works on a round: it is enqueued, and `trivox worker` takes it, whatever becomes of who asked.
 """
@@ -12,6 +13,7 @@ from trivox.annotation.api.common import ANSWERS, Served
 from trivox.annotation.api.models import Given
 from trivox.annotation.people.principal import Here
 from trivox.pipelines.rounds.config import RoundConfig
+from trivox.pipelines.rounds.loops import LoopConfig, LoopService, LoopState
 from trivox.pipelines.rounds.service import NotInThisState, RoundService
 from trivox.pipelines.rounds.views import Lineage, Plan, RoundDiff, RoundState
 from trivox.platform.records import Round
@@ -55,7 +57,16 @@ def service(workspace: Served, who: Here) -> RoundService:
     return RoundService(workspace, who.by)
 
 
+class LoopRows(Given):
+    loops: list[LoopState]
+
+
+def loop_service(workspace: Served, who: Here) -> LoopService:
+    return LoopService(workspace, who.by)
+
+
 Service = Annotated[RoundService, Depends(service)]
+Loops = Annotated[LoopService, Depends(loop_service)]
 
 
 @router.get("/api/v1/rounds", operation_id="list_rounds")
@@ -105,5 +116,32 @@ def change_round(round: Name, verb: Verb, rounds: Service) -> RoundState:
     }
     try:
         return rounds.status(verbs[verb](round).id)
+    except NotInThisState as error:
+        raise HTTPException(409, str(error)) from None
+
+
+@router.get("/api/v1/loops", operation_id="list_loops")
+def list_loops(loops: Loops) -> LoopRows:
+    """All loops of the project, the oldest first."""
+    return LoopRows(loops=[loops.status(one.id) for one in loops.loops()])
+
+
+@router.post("/api/v1/loops", operation_id="start_loop")
+def start_loop(config: LoopConfig, loops: Loops) -> LoopState:
+    """Leave a schedule of rounds to the workers; the same configuration again is the same loop."""
+    return loops.status(loops.start(config).id)
+
+
+@router.get("/api/v1/loops/{loop}", operation_id="show_loop")
+def show_loop(loop: Name, loops: Loops) -> LoopState:
+    """Its rounds, and why it ended or what holds it up. `last` is the newest."""
+    return loops.status(loop)
+
+
+@router.post("/api/v1/loops/{loop}/cancel", operation_id="cancel_loop")
+def cancel_loop(loop: Name, loops: Loops) -> LoopState:
+    """No further round; the one at work ends by itself. 409 for a loop that has ended."""
+    try:
+        return loops.status(loops.cancel(loop).id)
     except NotInThisState as error:
         raise HTTPException(409, str(error)) from None

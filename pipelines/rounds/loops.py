@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from trivox.annotation.people.audit import THE_SYSTEM, By, note
 from trivox.pipelines.rounds.config import RoundConfig, Section
 from trivox.pipelines.rounds.finding import ENDED, manifests
-from trivox.pipelines.rounds.service import RoundService
+from trivox.pipelines.rounds.service import NotInThisState, RoundService
 from trivox.pipelines.rounds.updating import recipe_of
 from trivox.pipelines.updates.plan import plan_of
 from trivox.pipelines.updates.service import stop_of
@@ -52,6 +52,28 @@ class LoopConfig(Section):
         if self.round.seed + self.rounds >= 1 << 63:
             raise ValueError(f"round.seed {self.round.seed}: leave room for {self.rounds} seeds")
         return self
+
+
+@dataclass(frozen=True)
+class LoopRound:
+    """A round of a loop. policy: it began from; promoted: the version that it published, None for none yet or at
+    all."""
+
+    round: str
+    seed: int
+    status: RoundStatus
+    policy: str
+    promoted: str | None
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """reason: why it ended, or what holds it up."""
+
+    loop: str
+    status: RoundStatus
+    reason: str | None
+    rounds: tuple[LoopRound, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +118,9 @@ class LoopService:
         with self.ws.records.exclusive("audit"):
             current = self.ws.records.get(Loop, id_)
             if current.status in ENDED:
-                raise UsageError(f"loop {id_} is {current.status.value}: it cannot be cancelled")
+                raise NotInThisState(
+                    f"loop {id_} is {current.status.value}: it cannot be cancelled"
+                )
             note(self.ws, self.by, "cancel loop", "Loop", id_)
             return self._changed(current, status=RoundStatus.CANCELLED, reason="cancelled")
 
@@ -119,6 +143,16 @@ class LoopService:
             service = RoundService(self.ws, self.by)
             made = service.enqueue(config.round.model_copy(update=update), loop=id_)
             return self._changed(loop, rounds=(*loop.rounds, made.id), reason=None)
+
+    def status(self, name: str) -> LoopState:
+        """How far it is."""
+        loop = self.find(name)
+        rounds = tuple(self._row(one) for one in self.rounds_of(loop))
+        return LoopState(loop.id, loop.status, loop.reason, rounds)
+
+    def _row(self, one: Round) -> LoopRound:
+        promoted = self.promoted(one) if one.status is RoundStatus.DONE else None
+        return LoopRound(one.id, one.seed, one.status, one.policy, promoted)
 
     def rounds_of(self, loop: Loop) -> list[Round]:
         """In order."""

@@ -1,7 +1,7 @@
 """`trivox loop`: rounds one after the other, until a rule stops them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ from trivox.platform.errors import EXIT_WAITING
 from trivox.platform.progress import say
 
 if TYPE_CHECKING:
-    from trivox.pipelines.rounds.loops import LoopService
+    from trivox.pipelines.rounds.loops import LoopRound, LoopService
     from trivox.platform.records import Loop
 
 app = typer.Typer(
@@ -116,21 +116,22 @@ def cancel(name: LoopArgument, workspace: WorkspaceOption = DEFAULT_WORKSPACE) -
 
 
 def _show(service: "LoopService", loop: "Loop", json: bool) -> None:
-    rows = [
-        (one.id, str(one.seed), one.status.value, one.policy, _published(service, one))
-        for one in service.rounds_of(loop)
-    ]
+    state = service.status(loop.id)
     columns = ("round", "seed", "status", "from", "promoted")
+    rows = [
+        (one.round, str(one.seed), one.status.value, one.policy, _published(one))
+        for one in state.rounds
+    ]
     if json:
-        told = {"loop": loop.id, "status": loop.status.value, "reason": loop.reason}
+        told = {"loop": loop.id, "status": state.status.value, "reason": state.reason}
         print_json(told | {"rounds": [dict(zip(columns, row, strict=True)) for row in rows]})
         return
-    typer.echo(f"loop {loop.id}: {loop.status.value}{f': {loop.reason}' if loop.reason else ''}")
+    typer.echo(f"loop {loop.id}: {state.status.value}{f': {state.reason}' if state.reason else ''}")
     print_rows("rounds", columns, rows, "no round yet", json)
 
 
-def _published(service: "LoopService", round_: Any) -> str:
-    return (service.promoted(round_) or "no") if round_.status.value == "done" else ""
+def _published(one: "LoopRound") -> str:
+    return (one.promoted or "no") if one.status.value == "done" else ""
 
 
 def _service(workspace: Path) -> "LoopService":

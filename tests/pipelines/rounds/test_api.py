@@ -15,7 +15,7 @@ from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.rounds.worker import work
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.errors import ConfigError
-from trivox.platform.records import AuditEntry, Role, Round, RoundStatus
+from trivox.platform.records import AuditEntry, Loop, Role, Round, RoundStatus
 from trivox.platform.store import Workspace
 
 
@@ -39,6 +39,10 @@ CHANGES = [
     ("GET", "/api/v1/rounds/last", False),
     ("GET", "/api/v1/rounds/last/lineage", False),
     ("GET", "/api/v1/rounds/last/diff/last", False),
+    ("POST", "/api/v1/loops", True),
+    ("POST", "/api/v1/loops/none/cancel", True),
+    ("GET", "/api/v1/loops", False),
+    ("GET", "/api/v1/loops/none", False),
 ]
 
 
@@ -106,6 +110,32 @@ def test_enqueued_is_checked_and_named_by_what_it_is(whole: Workspace) -> None:
         assert client.post("/api/v1/rounds", json=wrong).status_code == status
 
 
+def test_a_loop_is_started_looked_at_and_cancelled(whole: Workspace) -> None:
+    app = build_site(whole, None, url="http://127.0.0.1").site
+    ada = account(whole, "lovelace", Role.RESEARCHER)
+    client = browser(app, ada)
+    config = {"rounds": 2, "round": {"seed": 40, "rollout": {"prompts": 2}}}
+    made = client.post("/api/v1/loops", json=config)
+    assert made.status_code == 200, made.text
+    state = made.json()
+    assert state["status"] == "running" and [one["seed"] for one in state["rounds"]] == [40]
+    again = client.post("/api/v1/loops", json=config).json()  # the same one, not another
+    assert (again["loop"], again["rounds"]) == (state["loop"], state["rounds"])
+    assert "is queued" in again["reason"]
+    assert client.get(f"/api/v1/loops/{state['loop']}").json() == again
+    assert client.post("/api/v1/loops/last/cancel").json()["status"] == "cancelled"
+    again = client.post("/api/v1/loops/last/cancel")
+    assert again.status_code == 409 and "cannot be cancelled" in again.json()["error"]
+    assert client.get("/api/v1/loops").json()["loops"][0]["reason"] == "cancelled"
+    noted = whole.records.find(AuditEntry, object=state["loop"])
+    assert {(one.actor, one.action) for one in noted} == {
+        (ada.id, "start loop"),
+        (ada.id, "cancel loop"),
+    }
+    assert client.get("/api/v1/loops/elsewhere").status_code == 404
+    assert client.post("/api/v1/loops", json={"rounds": 0}).status_code == 422
+
+
 def test_nobody_from_outside_names_servers_folders_or_keys(whole: Workspace) -> None:
     """A server of one's own would be sent the key that the machine has in its environment."""
     app = build_site(whole, None, url="http://127.0.0.1").site
@@ -114,6 +144,10 @@ def test_nobody_from_outside_names_servers_folders_or_keys(whole: Workspace) -> 
     for path in ("/api/v1/rounds", "/api/v1/rounds/plan"):
         told = browser(app, ada).post(path, json={"seed": 8, "label": label})
         assert told.status_code == 422 and "label.grm" in told.text
+    before = len(whole.records.find(Loop))
+    told = browser(app, ada).post("/api/v1/loops", json={"round": {"seed": 8, "label": label}})
+    assert told.status_code == 422 and "label.grm" in told.text
+    assert len(whole.records.find(Loop)) == before
     with pytest.raises(ConfigError, match="enqueue this round there"):
         service = RoundService(whole, By("someone"))
         service.enqueue(RoundConfig.model_validate({"seed": 8, "label": label}))
