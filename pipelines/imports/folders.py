@@ -42,7 +42,8 @@ def _ljspeech_row(root: Path, label: str, line: str) -> Row:
             "write id|text or id|text|normalised text",
         )
     text = next((field for field in reversed(fields[1:]) if field.strip()), "")
-    return Row(label, text=text, audio=recording(root, f"wavs/{fields[0].strip()}"))
+    name = fields[0].strip()
+    return Row(label, text=text, audio=recording(root, f"wavs/{name}"), id=name)
 
 
 def read_librispeech(root: Path) -> Iterator[Read]:
@@ -72,6 +73,7 @@ def _librispeech_row(root: Path, listing: Path, label: str, line: str) -> Row:
         audio=recording(root, (folder / utterance).as_posix()),
         speaker=utterance.partition("-")[0],
         group=utterance,
+        id=utterance,
     )
 
 
@@ -88,9 +90,11 @@ def read_folder(root: Path) -> Iterator[Read]:
                 text = _text_beside(root, path)
                 yield Row(label, text=text, audio=inside(root, label))
             except RowRefused as refused:
-                yield refused.of(label)
+                yield refused.of(label, {"audio": label})
         elif path.suffix == ".txt" and path.with_suffix("") not in stems:
-            yield Refusal(label, "no recording of that name", f"add {path.stem}.wav or delete it")
+            remedy = f"add {path.stem}.wav or delete it"
+            # Named, not copied: it may be a link out of the folder.
+            yield Refusal(label, "no recording of that name", remedy, {"file": label})
 
 
 def _hidden(path: Path, root: Path) -> bool:

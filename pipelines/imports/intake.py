@@ -74,6 +74,8 @@ class Intake:
     refused: list[Refusal] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     repeated: int = 0
+    ids: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(File, id of a row) -> label of the first row that has it."""
     recordings: Recordings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +102,13 @@ class Intake:
             return
         earlier = self.taken.get(taken.prompt.id)
         if earlier is None:
-            self.taken[taken.prompt.id] = taken
+            first = self._first_of_id(row)
+            if first == row.label:
+                self.taken[taken.prompt.id] = taken
+                return
+            reason = f"id {row.id!r} is that of {first} too, which says something else"
+            remedy = "give each row an id of its own"
+            self.refused.append(Refusal(row.label, reason, remedy, values_of(row)))
             return
         if None not in (earlier.split, taken.split) and earlier.split != taken.split:
             reason = f"the same as {earlier.label}, which is in {earlier.split}"
@@ -110,6 +118,13 @@ class Intake:
         # A repeated prompt still ties the groups that both rows name.
         keys = tuple(dict.fromkeys((*earlier.keys, *taken.keys)))
         self.taken[taken.prompt.id] = replace(earlier, keys=keys)
+
+    def _first_of_id(self, row: Row) -> str:
+        """The label of the first row of its file with its id."""
+        if row.id is None:
+            return row.label
+        file = row.label.rpartition(":")[0] or row.label.partition("[")[0]
+        return self.ids.setdefault((file, row.id), row.label)
 
     def _take(self, row: Row) -> Taken:
         branch, language = self.request.branch, self._language(row)

@@ -84,7 +84,6 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
     """Rows of a manifest; audio paths must lie below audio_root, by default the manifest's folder."""
     root = audio_root or path.parent
     unread: Counter[str] = Counter()
-    first_rows: dict[str, int] = {}
     for number, line, place in placed_lines(path):
         label = f"{path.name}:{number}"
         if isinstance(line, Refusal):
@@ -93,13 +92,7 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
         try:
             values = mended(_object(line))
             unread.update(unread_keys(values))
-            row = validated_row(values)
-            if row.id is not None and first_rows.setdefault(row.id, number) != number:
-                raise RowRefused(
-                    f"id {row.id!r} is that of line {first_rows[row.id]} too",
-                    "give each row an id of its own",
-                )
-            yield to_row(row, label, root)
+            yield to_row(validated_row(values), label, root)
         except RowRefused as refused:
             yield refused.of(label, place)
     yield from unread_remark(unread)
@@ -150,6 +143,7 @@ def to_row(row: ManifestRow, label: str, root: Path, audio: EncodedAudio | None 
         voice_speaker=row.voice_speaker,
         persona=row.persona,
         turns=tuple(_turn(turn, root) for turn in row.turns),
+        id=row.id,
     )
 
 

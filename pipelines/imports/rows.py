@@ -44,8 +44,8 @@ class RowTurn:
 class Row:
     """One row of a source, before anything was checked but its form.
 
-    label: what people find the row by: `manifest.jsonl:12`, `wavs/LJ001-0001.wav`. None: not said by the
-    source, so the import's own setting holds.
+    label: what people find the row by: `manifest.jsonl:12`, `wavs/LJ001-0001.wav`. id: its own name, once in a
+    file. None: not said by the source, so the import's own setting holds.
     """
 
     label: str
@@ -63,6 +63,7 @@ class Row:
     voice_speaker: str | None = None
     persona: str | None = None
     turns: tuple[RowTurn, ...] = ()
+    id: str | None = None
 
 
 @dataclass(frozen=True)

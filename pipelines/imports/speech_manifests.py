@@ -8,6 +8,7 @@ lines, or a folder of `recordings*.jsonl(.gz)` and `supervisions*.jsonl(.gz)`. C
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def read_lhotse(path: Path, audio_root: Path | None = None) -> Iterator[Read]:
         for label, values, place in _objects(path):
             yield from _each(label, values, place, lambda cut, label: _cut_rows(root, label, cut))
         return
-    recordings = {str(one.get("id")): one for one in _listed(path, "recordings")}
+    recordings: dict[str, dict[str, Any]] = {}
+    for file in _manifests(path, "recordings"):
+        yield from _recordings(file, recordings)
     root = audio_root or path
     for file in _manifests(path, "supervisions"):
         for label, values, place in _objects(file):
@@ -85,11 +88,14 @@ def _each(label: str, values: Any, place: Lines, make: Any) -> Iterator[Read]:
         yield refused.of(label, place)
 
 
-def _listed(path: Path, name: str) -> Iterator[dict[str, Any]]:
-    for file in _manifests(path, name):
-        for _, values, _ in _objects(file):
-            if not isinstance(values, Refusal):
-                yield values
+def _recordings(file: Path, into: dict[str, dict[str, Any]]) -> Iterator[Refusal]:
+    """Enters the recordings of a manifest by id; yields what is none, or is another of the same id."""
+    for label, values, place in _objects(file):
+        if isinstance(values, Refusal):
+            yield values
+        elif into.setdefault(str(values.get("id")), values) != values:
+            reason = f"recording {values.get('id')!r} is there already with other content"
+            yield Refusal(label, reason, "give each recording an id of its own", place)
 
 
 def _manifests(path: Path, name: str) -> list[Path]:
@@ -113,8 +119,13 @@ def _cut_rows(root: Path, label: str, cut: dict[str, Any]) -> list[Row]:
             raise RowRefused("a supervision is no object", "write its text, start and duration")
         begin = start + (_seconds(one, "start") or 0.0)
         length = _seconds(one, "duration") or _seconds(cut, "duration")
-        rows.append(_spoken(root, name, recording, one, begin, length))
+        row = _spoken(root, name, recording, one, begin, length)
+        rows.append(replace(row, id=_id(cut, f"#{number}" if len(spoken) > 1 else "")))
     return rows
+
+
+def _id(one: dict[str, Any], part: str = "") -> str | None:
+    return f"{one['id']}{part}" if isinstance(one.get("id"), str | int) else None
 
 
 def _segment(root: Path, label: str, recordings: dict[str, Any], one: dict[str, Any]) -> Row:
@@ -124,7 +135,8 @@ def _segment(root: Path, label: str, recordings: dict[str, Any], one: dict[str, 
             f"recording {one.get('recording_id')!r} is not in the manifest", "add it to recordings"
         )
     begin = _seconds(one, "start") or 0.0
-    return _spoken(root, label, recording, one, begin, _seconds(one, "duration"))
+    row = _spoken(root, label, recording, one, begin, _seconds(one, "duration"))
+    return replace(row, id=_id(one))
 
 
 def _spoken(
@@ -253,6 +265,7 @@ def _common_voice_row(
         language=values.get("locale") or None,
         speaker=values.get("client_id") or None,
         split=split_named(path.stem) if is_split(path.stem) else None,
+        id=values["path"],
     )
 
 

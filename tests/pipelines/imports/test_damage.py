@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trivox.pipelines.imports import ImportReport, import_source
+from trivox.pipelines.imports.rows import LONGEST_LINE
 from trivox.platform.records import Audio, Branch, Prompt, Split
 from trivox.platform.store import Workspace
 
@@ -56,7 +57,7 @@ def cut(audio: str, text: str, rate: int = 16_000) -> dict[str, Any]:
         "text": text,
     }
     return {
-        "id": "c",
+        "id": f"{audio} {text}",
         "start": 0,
         "duration": 0.5,
         "channel": 0,
@@ -182,6 +183,137 @@ def take_refused(ws: Workspace, path: Path, root: Path) -> str:
     with pytest.raises(BadImport) as caught:
         take(ws, path, add=True, audio_root=root)
     return str(caught.value)
+
+
+LISTINGS = {
+    "jsonl": "m.jsonl", "nemo": "m.jsonl", "lhotse": "m.jsonl", "ljspeech": "metadata.csv",
+    "librispeech": "1-2.trans.txt", "commonvoice": "train.tsv", "text": "m.txt",
+}  # fmt: skip
+
+
+def texts(folder: Path, rows: list[Good]) -> Path:
+    path = folder / "m.txt"
+    path.write_text("".join(text + "\n" for _, text in rows))
+    return path
+
+
+@pytest.mark.parametrize("layout", LISTINGS)
+def test_a_giant_line_among_good_ones(
+    workspace: Workspace, source: Path, record: Any, layout: str
+) -> None:
+    """Of every layout that is read by lines: refused by its number, copied to quarantine to the byte."""
+    write, below = LAYOUTS.get(layout, (texts, ""))
+    record(source / below / "good.wav"), record(source / below / "more.wav", 350)
+    path = write(source, [("good.wav", "first"), ("more.wav", "last")])
+    listing = source / LISTINGS[layout]
+    *before, last = listing.read_bytes().splitlines(keepends=True)
+    giant = b'{"text": "' + b"x" * (2 * LONGEST_LINE) + b"\n"
+    listing.write_bytes(b"".join([*before, giant, last]))
+    branch = Branch.TTS if layout == "text" else Branch.ASR
+    report = take(workspace, path, branch=branch)
+    assert report.taken == 2 and report.layout == layout
+    (refused,) = report.refused
+    assert refused.row == f"{listing.name}:{len(before) + 1}" and "longer than" in refused.reason
+    assert refused.remedy and report.quarantine is not None
+    (copied,) = report.quarantine.parent.glob("*.bin")
+    assert copied.read_bytes() == giant
+
+
+def wrong_type(layout: str, folder: Path) -> Path:
+    """Two good rows, and one whose text is of another type."""
+    if layout in ("hf", "verl"):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        ask = lambda text: [{"role": "user", "content": text}]  # noqa: E731
+        good = {"text": ["first", "last"], "prompt": [ask("first"), ask("last")]}
+        bad = {"text": [["first"]], "prompt": ["first"]}
+        chosen = "prompt" if layout == "verl" else "text"
+        parquet.write_table(pa.table({chosen: good[chosen]}), folder / "train.parquet")
+        parquet.write_table(pa.table({chosen: bad[chosen]}), folder / "wrong.parquet")
+        return folder
+    path = LAYOUTS[layout][0](folder, [("a.wav", "first"), ("b.wav", "bad"), ("c.wav", "last")])
+    path.write_text(path.read_text().replace('"bad"', '["bad"]'))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["jsonl", "nemo", "lhotse", "hf", "verl"])
+def test_a_column_of_another_type(
+    workspace: Workspace, source: Path, record: Any, layout: str
+) -> None:
+    for name, pitch in (("a", 300), ("b", 350), ("c", 400)):
+        record(source / f"{name}.wav", pitch)
+    branch = Branch.TTS if layout in ("hf", "verl") else Branch.ASR
+    chosen = {"layout": "verl"} if layout == "verl" else {}
+    report = take(workspace, wrong_type(layout, source), branch=branch, **chosen)
+    assert report.taken == 2 and len(report.refused) == 1
+    (refused,) = report.refused
+    asked = ("should be", "is a list, not text", "no list of messages")
+    assert any(part in refused.reason for part in asked) and refused.remedy
+    assert report.quarantine is not None and '"first"' not in report.quarantine.read_text()[:20]
+
+
+@pytest.mark.parametrize("layout", [*(one for one in LAYOUTS if one != "nemo")])
+def test_an_id_that_comes_twice(
+    workspace: Workspace, source: Path, record: Any, layout: str
+) -> None:
+    """The same row again is kept once; one of the same id that says something else is refused by name. NeMo's
+    manifests and verl's rows have no ids."""
+    write, below = LAYOUTS[layout]
+    record(source / below / "a.wav"), record(source / below / "b.wav", 350)
+    rows = [("a.wav", "first"), ("a.wav", "first"), ("a.wav", "other"), ("b.wav", "last")]
+    path = write(source, rows)
+    ids = ["1", "1", "1", "2"]
+    if layout in ("jsonl", "lhotse"):
+        held = [json.loads(line) for line in path.read_text().splitlines()]
+        jsonl(source, [row | {"id": id} for row, id in zip(held, ids, strict=True)])
+    elif layout == "hf":
+        import pyarrow as pa
+        from pyarrow import parquet as files
+
+        table = files.read_table(source / "train.parquet").append_column("id", pa.array(ids))
+        files.write_table(table, source / "train.parquet")
+    report = take(workspace, path)
+    assert report.taken == 2 and report.repeated == 1
+    (refused,) = report.refused
+    assert "is that of" in refused.reason and refused.row.endswith((":3", ":4")) and refused.remedy
+    assert {one.reference_text for one in workspace.records.find(Prompt)} == {"first", "last"}
+
+
+def test_recordings_of_lhotse_that_are_damaged_or_come_twice(
+    workspace: Workspace, source: Path, record: Any
+) -> None:
+    record(source / "a.wav"), record(source / "b.wav", 350)
+    recordings = [json.dumps(cut(name, "")["recording"]) for name in ("a.wav", "b.wav")]
+    lines = [*recordings, recordings[0].replace("16000", "8000"), "{"]
+    (source / "recordings.jsonl").write_text("\n".join(lines) + "\n")
+    spoken = [cut(name, name[0])["supervisions"][0] | {"id": name} for name in ("a.wav", "b.wav")]
+    jsonl(source, spoken, "supervisions.jsonl")
+    report = take(workspace, source)
+    assert report.taken == 2
+    assert [one.row for one in report.refused] == ["recordings.jsonl:3", "recordings.jsonl:4"]
+
+
+def test_folders_of_recordings_that_are_damaged(
+    workspace: Workspace, source: Path, tmp_path: Path, record: Any
+) -> None:
+    """No text, no recording, a giant text, a link out of the folder; every refused file is named in quarantine."""
+    (tmp_path / "secret.txt").write_text("private words")
+    for number, name in enumerate(("good", "mute", "giant", "low")):
+        rate = 8000 if name == "low" else 16_000
+        record(source / f"{name}.wav", 300 + 20 * number, rate)
+        (source / f"{name}.txt").write_text("words")
+    (source / "mute.txt").unlink()
+    (source / "giant.txt").write_text("x" * (2 * LONGEST_LINE))
+    (source / "text.wav").write_text("no sound"), (source / "text.txt").write_text("words")
+    (source / "alone.txt").symlink_to(tmp_path / "secret.txt")
+    report = take(workspace, source, min_rate=16_000)
+    assert report.layout == "folder" and report.taken == 1
+    names = ["alone.txt", "giant.wav", "low.wav", "mute.wav", "text.wav"]
+    assert sorted(one.row for one in report.refused) == names
+    assert all(one.remedy for one in report.refused) and report.quarantine is not None
+    kept = report.quarantine.read_text()
+    assert all(name in kept for name in names) and "private" not in kept
 
 
 @pytest.mark.slow

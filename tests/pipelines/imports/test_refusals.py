@@ -72,7 +72,7 @@ def test_good_rows_are_kept(workspace: Workspace, source: Path, record: Any) -> 
         2: "not audio, or damaged", 3: "cut off after", 4: "sample 0 is NaN", 5: "digital silence",
         6: "no such file", 7: "the text is empty", 8: "no recording, and asr needs one",
         9: "language 'klingon!' is no BCP-47", 10: "split 'holdout' is unknown",
-        11: "unknown key 'langauge'", 12: "text: Input should be", 13: "id 'a' is that of line 1 too",
+        11: "unknown key 'langauge'", 12: "text: Input should be", 13: "id 'a' is that of m.jsonl:1 too",
         14: "a JSON list", 15: "not JSON", 16: "not JSON", 17: "byte 32 is not UTF-8",
         18: "the text holds U+0000", 19: "the text has 6000 characters", 20: "the line is longer than",
     }  # fmt: skip
