@@ -1,8 +1,8 @@
 """The configuration of a round: what people edit in TOML. Every default of a round lives here."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN, Method
 from trivox.annotation.simulated import SimulatedJudge
@@ -22,6 +22,7 @@ from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
 from trivox.policy.trainers.rl.settings import GRPOSettings, PPOSettings
 from trivox.reward_models.bradley_terry.training import RewardSettings
+from trivox.reward_models.composition import CompositionConfig, default_names, load
 from trivox.reward_models.generative.config import JudgeConfig
 from trivox.reward_models.registry import families
 
@@ -70,17 +71,46 @@ class RolloutSection(Section):
         return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
 
 
+def _packaged(given: object) -> object:
+    """The composition of a name. No path: a round's configuration also comes over HTTP."""
+    if not isinstance(given, str):
+        return given
+    if given not in default_names():
+        raise ValueError(
+            f"no composition {given!r} is packaged: name one of {', '.join(default_names())}, or write a table"
+        )
+    return load(given)
+
+
+Composed = Annotated[CompositionConfig, BeforeValidator(_packaged)]
+
+
 class ScoreSection(Section):
     rewards: tuple[str, ...] = ("whisper-base-wer", "distillmos")
     """Scorers that judges and rewards may look at."""
     gates: tuple[str, ...] = ("duration", "silence", "end")
     """Scorers that a candidate must pass."""
+    composition: Composed | None = None
+    """A reward made of scorers: the name of a packaged one, or a table (docs/reward-models.md). Total and parts
+    are stored too."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with all scorers in memory."""
     resources: ResourceSection = ResourceSection()
     """Of each actor."""
     unit: int = Field(12, ge=1, le=65536)
     """Rollouts in one unit of scoring work."""
+
+    @property
+    def scorers(self) -> list[str]:
+        """Every single scorer once."""
+        composed = self.composition.scorers if self.composition else []
+        return list(dict.fromkeys([*self.rewards, *self.gates, *composed]))
+
+    @property
+    def rewarding(self) -> list[str]:
+        """Those of the rewards, alone or composed."""
+        composed = self.composition.scorers if self.composition else []
+        return list(dict.fromkeys([*self.rewards, *composed]))
 
 
 class CompareSection(Section):
@@ -195,7 +225,8 @@ class RoundConfig(Section):
             raise ValueError("[update] belongs to algorithm grpo or ppo: leave it out")
         monitor = self.evaluate.monitor
         watching = [monitor] if monitor is not None else []
-        families([*self.score.rewards, *self.score.gates, *self.evaluate.evaluators, *watching])
+        families([*self.score.scorers, *self.evaluate.evaluators, *watching])
+        self._check_composition()
         if monitor in self.evaluate.evaluators:
             raise ValueError(f"evaluate.monitor {monitor!r} is an evaluator too: name another")
         if (self.label.judges == "grm") != (self.label.grm is not None):
@@ -205,6 +236,26 @@ class RoundConfig(Section):
         if self.label.judges == "simulated" and not self.score.rewards:
             raise ValueError("simulated judges need at least one scorer in score.rewards")
         return self
+
+    def _check_composition(self) -> None:
+        composed = self.score.composition
+        if composed is None:
+            return
+        if self.by_rewards:
+            raise ValueError(
+                f"score.composition is of dpo rounds: for {self.algorithm} name it in update.reward.composition"
+            )
+        if composed.branch is not self.branch:
+            raise ValueError(
+                f"composition {composed.name!r} is of branch {composed.branch.value!r}, the round of "
+                f"{self.branch.value!r}: name one of that branch"
+            )
+        if not composed.steady:
+            raise ValueError(
+                f"composition {composed.name!r} normalises over a batch, and workers score in units: normalise by "
+                "range"
+            )
+        check_families(families(composed.scorers), families(self.evaluate.evaluators))
 
     @property
     def by_rewards(self) -> bool:
@@ -217,7 +268,7 @@ class RoundConfig(Section):
 
     def proxy_reason(self) -> str | None:
         """Why the win rate is only a proxy one, or None: a family that labelled also evaluates."""
-        labelling = families(self.score.rewards if self.label.judges == "simulated" else ())
+        labelling = families(self.score.rewarding if self.label.judges == "simulated" else ())
         if self.label.grm is not None:
             labelling["label.grm"] = self.label.grm.family
         try:

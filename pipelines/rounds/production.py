@@ -22,6 +22,7 @@ from trivox.platform.records import (
 )
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
+from trivox.reward_models.composition import CompositionConfig
 
 Part = TypeVar("Part")
 REQUESTS_PER_SLOT = 4
@@ -93,26 +94,34 @@ def _letters(unit: RolloutUnit) -> int:
 
 
 def score(
-    ctx: RoundContext, rollouts: Sequence[Rollout], scorers: Mapping[str, ScorerRole], label: str
+    ctx: RoundContext,
+    rollouts: Sequence[Rollout],
+    scorers: Mapping[str, ScorerRole],
+    label: str,
+    composition: CompositionConfig | None = None,
 ) -> list[Score]:
-    """Scores of the rollouts by the scorers (name -> role); what is stored already is not scored again."""
+    """Scores of the rollouts by the scorers (name -> role) and by a composition, total and parts; what is stored
+    already is not scored again."""
+    names = {*scorers} if composition is None else {*scorers, composition.total}
     wanted = {rollout.id for rollout in rollouts}
     done = {(one.rollout, one.scorer) for one in ctx.scores()}
-    missing = [r for r in rollouts if any((r.id, name) not in done for name in scorers)]
+    missing = [r for r in rollouts if any((r.id, name) not in done for name in names)]
     if missing:
         requests = [ScoringRequest(ctx.prompt(one.prompt), one) for one in missing]
         batches = chunks(requests, ctx.config.score.unit)
-        arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id)
+        arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id, composition)
         wants = ctx.config.score.resources.resources
         with WorkerPool(
             ScoringWorker, ctx.config.score.workers, *arguments, resources=wants
         ) as pool:
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
-                names = [one.rollout.id for one in batches[index]]
-                part = f"scores-{derived_id('part', sorted(scorers), names)}"
+                made = [one.rollout.id for one in batches[index]]
+                part = f"scores-{derived_id('part', sorted(names), made)}"
                 ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
                 ctx.check()
-    return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in scorers]
+    if composition is not None:
+        names |= {*composition.scorers}
+    return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in names]
 
 
 def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[str]]:

@@ -154,7 +154,9 @@ def _work(ctx: RoundContext) -> dict[str, int]:
     return {
         "prompts": prompts,
         "rollouts": prompts * made,
-        "scores": prompts * made * len([*config.score.rewards, *config.score.gates]),
+        "scores": prompts
+        * made
+        * (len(config.score.scorers) + (config.score.composition is not None)),
         "comparisons": prompts * pairs,
         "judgements": prompts * pairs * config.compare.overlap,
         "held_out_prompts": held,

@@ -67,7 +67,7 @@ class Composition:
         }
         infos = [scorers[name].info for name in config.scorers]
         self.info = ScorerInfo(
-            name=f"composition:{config.name}",
+            name=config.total,
             version=str(config.version),
             weights_hash=content_hash(
                 [config.model_dump(mode="json"), [asdict(info) for info in infos]]

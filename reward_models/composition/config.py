@@ -122,6 +122,11 @@ class CompositionConfig(_Table):
     """Scorers that will evaluate what this reward trains: none may share a family with it."""
 
     @property
+    def total(self) -> str:
+        """The scorer that its totals are stored under."""
+        return f"composition:{self.name}"
+
+    @property
     def scorers(self) -> list[str]:
         """Every scorer once, gates first."""
         gates = [one.scorer for one in self.gate]

@@ -34,6 +34,13 @@ def written(tmp_path: Path, toml: str) -> Path:
         ("branch = 'asr'", ("'asr'", "use algorithm 'grpo'", "'tts'")),
         ("[score]\nrewards = ['whisper']", ("'whisper'", "whisper-base-wer")),
         ("[score]\nrewards = []\n[label]\njudges = 'simulated'", ("at least one scorer",)),
+        ("[score]\ncomposition = 'mine.toml'", ("'mine.toml'", "asr, realtime, tts", "a table")),
+        ("[score]\ncomposition = 'asr'", ("'asr'", "round of 'tts'")),
+        ("[score]\ncomposition = 'tts'\n[evaluate]\nevaluators = ['pocketsphinx-wer', 'style']", ("'style'",)),
+        (
+            "branch = 'asr'\nalgorithm = 'grpo'\n[score]\ncomposition = 'asr'",
+            ("update.reward.composition",),
+        ),
         ("rollout = [", ("not valid TOML",)),
         ("[evaluate]\nmonitor = 'pocketsphinx-wer'", ("evaluate.monitor", "an evaluator too")),
         ("[evaluate]\nmonitor = 'me'", ("'me'", "whisper-base-wer")),
@@ -48,6 +55,22 @@ def test_a_mistake_is_one_line(tmp_path: Path, toml: str, says: tuple[str, ...])
     assert "\n" not in message and message.startswith(str(path))
     for words in says:
         assert words in message, message
+
+
+def test_a_composition_by_name_is_kept_whole(tmp_path: Path) -> None:
+    config = load_toml(written(tmp_path, "[score]\ncomposition = 'tts'"), RoundConfig)
+    assert config.score.composition is not None and config.score.composition.name == "tts"
+    assert RoundConfig.model_validate(config.model_dump(mode="json")) == config
+    assert {"style", "echo", "distillmos", "end"} <= {*config.score.scorers}
+
+
+def test_a_composition_by_batch_is_refused(tmp_path: Path) -> None:
+    table = (
+        "[score.composition]\nname = 'mine'\nbranch = 'tts'\ncombine = 'mean'\n"
+        "[[score.composition.component]]\nscorer = 'distillmos'\nclip = [0, 1]\nnormalise = {by = 'group'}"
+    )
+    with pytest.raises(ConfigError, match="normalises over a batch"):
+        load_toml(written(tmp_path, table), RoundConfig)
 
 
 def test_the_known_keys_are_those_of_the_section(tmp_path: Path) -> None:
