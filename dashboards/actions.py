@@ -4,6 +4,7 @@ did it. Nothing here works on a round: it is queued for `trivox worker`."""
 from typing import TYPE_CHECKING
 
 from trivox.dashboards.access import Viewer
+from trivox.pipelines.rounds.finding import MAY
 from trivox.platform.errors import UsageError
 from trivox.platform.records import Branch, Decision, PolicyVersion, Round, RoundStatus
 from trivox.platform.store import Workspace
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 def verbs(status: RoundStatus) -> list[str]:
     """What may be said to a round in this state."""
-    from trivox.pipelines.rounds.service import MAY
-
     return [verb for verb, states in MAY.items() if status in states]
 
 

@@ -26,6 +26,8 @@ class Here:
         return self.source.ws
 
 
+SEEN_S = 1.0
+"""A part of a page does not look again at what the page looked at just before."""
 _HERE: ContextVar[Here] = ContextVar("trivox_here")
 """Set by the app for the page that it runs next, in the same thread."""
 
@@ -74,7 +76,7 @@ def moving(here: Here, draw: Callable[[Here], None], seconds: float | None) -> N
             if viewer is None:
                 st.warning("You have been signed out. Sign in again and reload this page.")
                 return
-            here.source.look()
+            here.source.look(within_s=SEEN_S)
             draw(Here(here.source, viewer))
         except TrivoxError as error:
             st.error(str(error))

@@ -72,15 +72,19 @@ class Source:
         self.version = ""
         self.parts: dict[str, list[Partition]] = {"rollout": [], "score": []}
         self._counted, self._newest = (0.0, -1, 0), 0
-        self._fetched = -math.inf
+        self._fetched = self._looked = -math.inf
         self._lock = threading.RLock()
         self._known: OrderedDict[Any, tuple[str, Any]] = OrderedDict()
         self._digests: dict[str, tuple[str, Any]] = {}
 
-    def look(self, say: Callable[[int, int], None] = lambda done, total: None) -> str:
+    def look(
+        self, say: Callable[[int, int], None] = lambda done, total: None, *, within_s: float = 0.0
+    ) -> str:
         """See what is new and take it in; returns the version of the data. say: done and total, where that takes
-        a while."""
+        a while. within_s: what was seen so shortly before will do."""
         with self._lock:
+            if self.version and time.monotonic() - self._looked < within_s:
+                return self.version
             self.parts = self._partitions()
             marks = [
                 (one.kind, one.key, one.fingerprint) for kind in self.parts.values() for one in kind
@@ -91,6 +95,7 @@ class Source:
                 self.mirror.refresh(rows["judgement"][0], rows["judgement"][1])
                 self.rollups.refresh(self.parts["rollout"], self.parts["score"], self._sounds, say)
                 self.version = version
+            self._looked = time.monotonic()
             return version
 
     def known(self, key: Any, make: Callable[[], T]) -> T:

@@ -5,6 +5,13 @@ from trivox.platform.records import PromptSet, Round, RoundStatus, Stage, StageR
 from trivox.platform.store import Workspace
 
 ENDED = (RoundStatus.DONE, RoundStatus.CANCELLED)
+MAY = {
+    "pause": (RoundStatus.QUEUED, RoundStatus.RUNNING, RoundStatus.WAITING),
+    "resume": (RoundStatus.PAUSED,),
+    "retry": (RoundStatus.FAILED,),
+    "cancel": tuple(one for one in RoundStatus if one not in ENDED),
+}
+"""Verb -> the states of a round that it may be said to."""
 
 
 def find_round(ws: Workspace, name: str) -> Round:

@@ -16,7 +16,7 @@ from trivox.annotation.people.audit import SYSTEM, THE_SYSTEM, By, note
 from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext
-from trivox.pipelines.rounds.finding import ENDED, find_prompt_set, find_round
+from trivox.pipelines.rounds.finding import MAY, find_prompt_set, find_round
 from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.owner import is_dead
 from trivox.pipelines.rounds.production import check_speakable
@@ -42,13 +42,6 @@ from trivox.platform.records import (
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
 
-MAY = {
-    "pause": (RoundStatus.QUEUED, RoundStatus.RUNNING, RoundStatus.WAITING),
-    "resume": (RoundStatus.PAUSED,),
-    "retry": (RoundStatus.FAILED,),
-    "cancel": tuple(one for one in RoundStatus if one not in ENDED),
-}
-"""Verb -> the states of a round that it may be said to."""
 _REFUSAL = {
     "pause": "only one that is queued, running or waiting is paused",
     "resume": "only a paused one is resumed",

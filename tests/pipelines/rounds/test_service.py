@@ -15,10 +15,11 @@ from trivox.annotation.people.audit import By
 from trivox.cli import app
 from trivox.pipelines.rounds import upgrades
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Stopped, Waiting
+from trivox.pipelines.rounds.finding import MAY
 from trivox.pipelines.rounds.lease import LOOK_S
 from trivox.pipelines.rounds.owner import is_dead, worker_name
 from trivox.pipelines.rounds.runner import run_round
-from trivox.pipelines.rounds.service import MAY, RoundService
+from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.rounds.upgrades import OtherVersion
 from trivox.pipelines.rounds.worker import next_round, work
 from trivox.platform.errors import UsageError
