@@ -54,6 +54,8 @@ class Plan:
             if asked[table] is not None:
                 for changes_nothing in ("checkpoint_every", "recompute"):
                     asked[table].pop(changes_nothing)
+                if asked[table].get("staleness") == 0:  # as before there was another
+                    asked[table].pop("staleness")
         asked["reward"].pop("composition")  # what is in it counts, not where it lies
         composed = None if self.composition is None else self.composition.model_dump(mode="json")
         named = [self.prompts and self.prompts.id, [one.id for one in self.preferences]]

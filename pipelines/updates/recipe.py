@@ -153,6 +153,10 @@ class UpdateRecipe(Section):
             raise ValueError("realtime episodes are led by the simulated user: leave prompts out")
         if self.branch is not Branch.REALTIME and self.prompts is None:
             raise ValueError(f"{self.branch.value} needs prompts to answer: name a prompt set")
+        if self.branch is Branch.REALTIME and self.gradient.staleness:
+            raise ValueError(
+                "realtime episodes are rewarded turn by turn, as they are made: set staleness to 0"
+            )
         weights = self.reward.weight, self.reward.rubric_weight
         if not (weights[0] or (weights[1] and self.branch is Branch.REALTIME)):
             raise ValueError("every part of the reward has weight 0: raise one")

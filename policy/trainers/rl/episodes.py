@@ -49,7 +49,8 @@ class Episode:
     """What one prompt led to: a single turn, or the policy's turns of a dialogue in their order.
 
     rewards: of each turn, given at its last token. components: named parts of the reward, for the record. failure:
-    why there is no reward; such an episode is counted and trained on by nobody.
+    why there is no reward; such an episode is counted and trained on by nobody. staleness: how many updates lie
+    between the policy that drew it and the one that learns from it.
     Raises WorkError for a reward that is not finite, ConfigError for as many rewards as turns not being given.
     """
 
@@ -58,6 +59,7 @@ class Episode:
     rewards: tuple[float, ...] = ()
     components: dict[str, float] = field(default_factory=dict)
     failure: Failure | None = None
+    staleness: int = 0
 
     def __post_init__(self) -> None:
         if self.failure is None and len(self.rewards) != len(self.turns):

@@ -32,6 +32,15 @@ def rewards_of(made: Sequence[Episode], kept: Sequence[Episode]) -> Figures:
     return {"reward": float(totals.mean()), "reward_std": float(totals.std())} | parts | counts
 
 
+def staleness_of(made: Sequence[Episode], allowed: int) -> Figures:
+    """How old the policy was that drew the episodes, in updates, and how many are older than is allowed; nothing
+    where all must be fresh and are."""
+    ages = [one.staleness for one in made]
+    if not allowed and not any(ages):
+        return {}
+    return {"staleness": float(np.mean(ages)), "stale": float(sum(age > allowed for age in ages))}
+
+
 def known_before(parts: Sequence[Minibatch]) -> Figures:
     """What is known before the update: the distance to the reference and to the engine."""
     actions = sum(int(part.batch.chosen.sum()) for part in parts)

@@ -28,10 +28,18 @@ from trivox.policy.trainers.common import (
     started,
 )
 from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, calibrated
+from trivox.policy.trainers.rl.ahead import Ahead, ahead_of
 from trivox.policy.trainers.rl.algorithms import GRPO, PPO, Algorithm
 from trivox.policy.trainers.rl.critic import ValueHead
 from trivox.policy.trainers.rl.episodes import Episode
-from trivox.policy.trainers.rl.figures import Figures, entropy_of, known_before, means, rewards_of
+from trivox.policy.trainers.rl.figures import (
+    Figures,
+    entropy_of,
+    known_before,
+    means,
+    rewards_of,
+    staleness_of,
+)
 from trivox.policy.trainers.rl.kl import KLController
 from trivox.policy.trainers.rl.logprobs import said
 from trivox.policy.trainers.rl.minibatches import Minibatch, minibatches
@@ -75,7 +83,7 @@ def train_grpo(job: Job, settings: GRPOSettings) -> TrainedAdapter:
 
     metrics, by step: reward, reward_std, kl and entropy (nats per action), clip_share, grad_norm, loss, length,
     end_rate, repetition, failed and left_out (episodes), logprob_gap, masked_share, seconds of each phase, and
-    what watchers add.
+    what watchers add; with staleness also staleness (mean, in updates) and stale (episodes older than allowed).
 
     Raises ConfigError for settings that cannot work together, checkpoints of another run or a start of another
     backbone; WatcherStop; WorkError for log-probabilities that do not agree with the rollouts', for a step whose
@@ -112,6 +120,12 @@ def _check(job: Job, settings: PolicyGradientSettings) -> None:
         )
 
 
+def _asked(settings: PolicyGradientSettings) -> dict[str, Any]:
+    """What a result depends on. A staleness of 0 is what runs had before there was another."""
+    asked = settings.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
+    return {k: v for k, v in asked.items() if (k, v) != ("staleness", 0)}
+
+
 class Run:
     """The state of a run between its steps."""
 
@@ -135,7 +149,9 @@ class Run:
         self.guard = Guard(job.bounds)
         self.watchers: list[Watcher] = [TextWatcher(), *job.watchers]
         self.metrics: list[Figures] = []
-        self._stateful: list[Stateful] = [*job.probes, *job.stateful]
+        self.source = ahead_of(job.source, settings.steps) if settings.staleness else job.source
+        drawn = [self.source] if isinstance(self.source, Ahead) else []
+        self._stateful: list[Stateful] = [*job.probes, *job.stateful, *drawn]
 
     def _model(self, backbone: Backbone) -> Any:
         with without_renaming_notices():
@@ -174,10 +190,10 @@ class Run:
     def step(self, step: int) -> Figures:
         """One step: episodes, watchers, update; its figures."""
         began = time.perf_counter()
-        made = self.job.source.episodes(self._engine(), step)
+        made = self.source.episodes(self._engine(), step)
         rolled = time.perf_counter()
         episodes = self._usable(made, step)
-        figures = rewards_of(made, episodes)
+        figures = rewards_of(made, episodes) | staleness_of(made, self.settings.staleness)
         for watcher in self.watchers:
             figures |= watcher.watch(step, made)
         for probe in self.job.probes:
@@ -199,13 +215,17 @@ class Run:
             why = next((one.failure for one in made if one.failure), None)
             told = f"{why.kind}: {why.message}" if why else "no episode was made"
             raise WorkError(f"step {step}: no episode of {len(made)} has a reward ({told})")
-        kept = self.algorithm.kept(scored)
+        fresh = [one for one in scored if one.staleness <= self.settings.staleness]
+        kept = self.algorithm.kept(fresh)
         if self.settings.truncated == "mask":
             kept = [one for one in kept if not one.truncated]
         return kept
 
     def _update(self, episodes: Sequence[Episode], step: int) -> Figures:
         rng = np.random.default_rng([self.job.seed, 1, step])
+        # What an older policy drew is apart by its nature: the weights correct it, no difference stops the run.
+        stale = any(one.staleness for one in episodes)
+        bounds = replace(self.agreement, exact=None) if stale else self.agreement
         parts = self.algorithm.prepared(
             minibatches(
                 self.model,
@@ -213,12 +233,13 @@ class Run:
                 episodes,
                 self.settings.minibatch_turns,
                 self.pad,
-                self.agreement,
+                bounds,
                 rng,
             ),
             episodes,
         )
-        self.agreement = calibrated(self.agreement, max(p.agreement.worst for p in parts))
+        if not stale:
+            self.agreement = calibrated(self.agreement, max(p.agreement.worst for p in parts))
         figures = known_before(parts) | self.algorithm.figures(parts)
         figures["kl_coefficient"] = self.algorithm.controller.coefficient
         actions = sum(int(part.batch.chosen.sum()) for part in parts)
@@ -277,7 +298,7 @@ class Run:
         return content_hash(
             [
                 backbone_hash(job.backbone),
-                self.settings.model_dump(mode="json", exclude={"checkpoint_every", "recompute"}),
+                _asked(self.settings),
                 type(self.settings).__name__,
                 job.seed,
                 job.name,

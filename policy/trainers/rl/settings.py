@@ -32,6 +32,9 @@ class PolicyGradientSettings(BaseModel):
     """Of the rollouts. They are drawn without top-k and top-p: what is cut off would have no log-probability."""
     max_tokens: int = Field(256, ge=1)
     """The longest completion of a turn."""
+    staleness: int = Field(0, ge=0, le=1)
+    """How many steps older than the policy that learns the one may be that drew an answer. 0: each step draws,
+    rewards and learns; 1: the answers of the next step are drawn while those of this one are rewarded."""
     clip_low: float = Field(0.2, gt=0, lt=1)
     """The ratio to the old policy counts down to 1 - clip_low."""
     clip_high: float = Field(0.2, gt=0)

@@ -47,7 +47,8 @@ class Reward:
             )
 
 
-RewardFunction = Callable[[Sequence[tuple[Ask, Generation]]], Sequence[Reward]]
+Answer = tuple[Ask, Generation]
+RewardFunction = Callable[[Sequence[Answer]], Sequence[Reward]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class SingleTurn:
             raise ConfigError("there are no prompts to learn from: give at least one")
 
     def episodes(self, engine: RolloutEngine, step: int) -> list[Episode]:
-        asks = [ask for ask in self._drawn(step) for _ in range(self.samples)]
+        return self.rewarded(self.answers(engine, step))
+
+    def answers(self, engine: RolloutEngine, step: int) -> list[Answer]:
+        """What the policy says to the prompts of a step; nobody has rewarded it yet."""
+        asks = self.asked(step)
         sampling = Sampling(self.temperature, 0, 1.0, self.max_tokens)
         generations = engine.generate(
             [
@@ -84,7 +89,10 @@ class SingleTurn:
                 for number, ask in enumerate(asks)
             ]
         )
-        answers = list(zip(asks, generations, strict=True))
+        return list(zip(asks, generations, strict=True))
+
+    def rewarded(self, answers: Sequence[Answer]) -> list[Episode]:
+        """The answers with what they are worth."""
         rewards = self.reward(answers)
         if len(rewards) != len(answers):
             raise ConfigError(
@@ -95,10 +103,12 @@ class SingleTurn:
             for (ask, generation), reward in zip(answers, rewards, strict=True)
         ]
 
-    def _drawn(self, step: int) -> list[Ask]:
+    def asked(self, step: int) -> list[Ask]:
+        """The prompts of a step, each as often as it is answered."""
         rng = np.random.default_rng([self.seed, step])
         count = min(self.prompts, len(self.asks))
-        return [self.asks[i] for i in rng.choice(len(self.asks), count, replace=False)]
+        drawn = rng.choice(len(self.asks), count, replace=False)
+        return [self.asks[i] for i in drawn for _ in range(self.samples)]
 
 
 def episode_of(ask: Ask, said: Generation, reward: Reward, temperature: float) -> Episode:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.pipelines.updates.conftest import PPO, RL, UNBOUNDED
 from trivox.annotation.people.audit import By
@@ -11,9 +12,11 @@ from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.rounds.updating import recipe_of
 from trivox.pipelines.updates.plan import plan_of
+from trivox.pipelines.updates.recipe import UpdateRecipe
 from trivox.platform.errors import ConfigError, NotFound
 from trivox.platform.records import Branch, PolicyStatus, PolicyVersion, RoundStatus
 from trivox.platform.store import Workspace
+from trivox.policy.trainers.rl.settings import PPOSettings
 
 SUITE = {"count": 2, "max_tokens": 8}
 
@@ -38,6 +41,20 @@ def test_a_round_and_the_command_make_the_same_version(calls: Workspace) -> None
     assert (recipe.algorithm, recipe.branch) == ("grpo", Branch.ASR)
     direct = recipe.model_copy(update={"parent": "tiny"})
     assert plan_of(calls, recipe, "a").id == plan_of(calls, direct, "b").id
+
+
+def test_staleness_is_part_of_what_is_made_and_not_for_dialogues(calls: Workspace) -> None:
+    """Without it the id is what it was before there was such a setting."""
+    fresh, stale = (
+        plan_of(calls, recipe_of(grpo(grpo=RL | {"staleness": age})), "planned") for age in (0, 1)
+    )
+    assert fresh.id == plan_of(calls, recipe_of(grpo()), "planned").id != stale.id
+    with pytest.raises(ValidationError, match="rewarded turn by turn"):
+        UpdateRecipe(
+            algorithm="ppo",
+            branch=Branch.REALTIME,
+            ppo=PPOSettings.model_validate({"staleness": 1}),
+        )
 
 
 def test_what_cannot_be_trained_is_refused_before_it_is_enqueued(calls: Workspace) -> None:
