@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from trivox.bench.servers import Postgres
 from trivox.platform.records import (
     Judgement,
     PolicyVersion,
@@ -123,12 +122,11 @@ class Actor:
 @dataclass(frozen=True)
 class Ground:
     """Where rounds are struck. actors: of the driver with that process id; lose_node: that node is gone from now
-    on, False where it cannot be; database: the server."""
+    on, False where it cannot be."""
 
     address: str
     actors: Callable[[int], list[Actor]]
     lose_node: Callable[[str], bool]
-    database: Postgres
 
 
 def driver(root: Path, config: Path, ground: Ground) -> "subprocess.Popen[bytes]":
