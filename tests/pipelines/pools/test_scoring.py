@@ -1,10 +1,15 @@
 """What a scoring worker stores: single scorers, and a composition's total and parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.pipelines.conftest import prompt_set
+from tests.pipelines.conftest import Queue, prompt_set
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.rounds.config import RoundConfig
+from trivox.pipelines.rounds.context import RoundContext
+from trivox.pipelines.rounds.production import score
 from trivox.platform.records import (
     Branch,
     FinishReason,
@@ -84,3 +89,20 @@ def test_a_scorer_that_is_asked_alone_is_stored_as_asked(
     found = worked(ws, unit, level=ScorerRole.WATCHER)
     assert found["ro_end", "level"].role is ScorerRole.WATCHER
     assert ("ro_length", "level") in found and len(found) == 6
+
+
+def test_a_round_stores_them_once(
+    ws: Workspace, unit: tuple[ScoringRequest, ...], queued: Queue, ray_session: None
+) -> None:
+    settings = {"rewards": [], "gates": ["end"], "composition": MINE.model_dump(mode="json")}
+    config = RoundConfig.model_validate({"score": settings | {"workers": 1}})
+    ctx = RoundContext.of(ws, queued(config=config.model_dump(mode="json")))
+    made = [replace(one.rollout, round=ctx.round.id) for one in unit]
+    asked = ctx.config.score.composition
+    found = score(ctx, made, {"end": ScorerRole.GATE}, "score", asked)
+    assert {(one.rollout, one.scorer) for one in found} == {
+        ("ro_end", "composition:mine"), ("ro_end", "end"), ("ro_end", "level"),
+        ("ro_length", "composition:mine"), ("ro_length", "end"),
+    }  # fmt: skip
+    assert score(ctx, made, {"end": ScorerRole.GATE}, "score", asked) == found
+    assert len(ctx.scores()) == 5
