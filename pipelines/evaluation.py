@@ -139,5 +139,5 @@ def _before_after(rows: Sequence[dict[str, Any]], column: str, seed: int) -> dic
     return {
         f"{column}_before": sum(before) / len(before),
         f"{column}_after": sum(after) / len(after),
-        f"{column}_change": {"mean": mean, "low": interval.low, "high": interval.high},
+        f"{column}_change": {"mean": mean} | interval.stored,
     }

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from trivox.pipelines.report import RoundReport
 from trivox.platform.records import Stage
+from trivox.platform.statistics.intervals import told
 from trivox.platform.store.files import write_atomically
 
 TEMPLATE = "report.html.j2"
@@ -42,9 +43,13 @@ def _wer_sentence(report: RoundReport, change: dict[str, Any]) -> str:
     before, after = report.results["wer_before"], report.results["wer_after"]
     return (
         f"Word error rate on held-out prompts: {before:.1%} before, {after:.1%} after (change "
-        f"{100 * change['mean']:+.1f} points, 95% interval {100 * change['low']:+.1f} to "
-        f"{100 * change['high']:+.1f})."
+        f"{100 * change['mean']:+.1f} points, 95% interval {told(*_points(change), '+.1f')})."
     )
+
+
+def _points(change: dict[str, Any]) -> list[float | None]:
+    """The bounds in percent."""
+    return [None if change[name] is None else 100 * change[name] for name in ("low", "high")]
 
 
 def _outcome(report: RoundReport) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from trivox.pipelines.updates.suites import MAIN, Suites, better, names_of
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch
-from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap, win_rate
+from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap, told, win_rate
 
 Rows = Sequence[Mapping[str, Any]]
 WIN, LOSS, TIE, FAILED = "win", "loss", "tie", "failed"
@@ -46,9 +46,8 @@ def compared(before: Rows, after: Rows, branch: Branch, suites: Suites) -> Compa
 def inferior(results: Mapping[str, Any]) -> list[str]:
     """One sentence for each figure that may have got worse than its margin allows."""
     return [
-        f"{name} changes by {one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}), at most "
-        f"{one['margin']:g} "
-        "worse is allowed"
+        f"{name} changes by {one['mean']:+.3f} ({told(one['low'], one['high'], '+.3f')}), at most "
+        f"{one['margin']:g} worse is allowed"
         if one["mean"] is not None
         else f"{name} could not be compared: {one['failed']} answers failed"
         for name, one in results["changes"].items()
@@ -133,14 +132,16 @@ def _change(rows: Rows, name: str, suites: Suites) -> dict[str, Any]:
     change = [new - old for old, new in zip(before, after, strict=True)]
     interval = paired_bootstrap(change, [row["prompt"] for row in both], suites.seed)
     worst = interval.low if better(name) > 0 else -interval.high
-    return known | {
-        "before": sum(before) / len(before),
-        "after": sum(after) / len(after),
-        "mean": sum(change) / len(change),
-        "low": interval.low,
-        "high": interval.high,
-        "non_inferior": worst >= -margin,
-    }
+    return (
+        known
+        | {
+            "before": sum(before) / len(before),
+            "after": sum(after) / len(after),
+            "mean": sum(change) / len(change),
+            "non_inferior": worst >= -margin,
+        }
+        | interval.stored
+    )
 
 
 def _wins(rows: Rows, seed: int) -> dict[str, Any]:
@@ -166,8 +167,6 @@ def _summary(rows: Rows, name: str, seed: int) -> dict[str, Any]:
     interval = mean_interval(values, prompts, seed)
     return {
         "mean": sum(values) / len(values),
-        "low": interval.low,
-        "high": interval.high,
         "n": len(values),
         "failed": len(rows) - len(values),
-    }
+    } | interval.stored

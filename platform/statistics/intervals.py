@@ -23,6 +23,19 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
+    @property
+    def stored(self) -> dict[str, float | None]:
+        """low and high as JSON has them: None where there is no bound."""
+        bounds = {"low": self.low, "high": self.high}
+        return {name: one if math.isfinite(one) else None for name, one in bounds.items()}
+
+
+def told(low: float | None, high: float | None, shown: str) -> str:
+    """Stored bounds for people; shown: a format of one, such as ".1%"."""
+    if low is None or high is None:
+        return "no interval from a single group"
+    return f"{low:{shown}} to {high:{shown}}"
+
 
 @dataclass(frozen=True)
 class WinRate:

@@ -11,6 +11,7 @@ from trivox.platform.statistics.intervals import (
     Interval,
     mean_interval,
     paired_bootstrap,
+    told,
     wilson,
     win_rate,
 )
@@ -96,3 +97,11 @@ def test_refuses_impossible_counts() -> None:
         win_rate(1, -1, 0)
     with pytest.raises(UsageError, match="outside"):
         wilson(1, 2, confidence=95)
+
+
+def test_no_bound_is_stored_as_none_and_told() -> None:
+    """JSON has no infinity: of a single group there is a mean and no interval."""
+    assert mean_interval([0.5], ["a"], seed=0).stored == {"low": None, "high": None}
+    assert Interval(-0.1, 0.25).stored == {"low": -0.1, "high": 0.25}
+    assert told(None, None, ".1%") == "no interval from a single group"
+    assert told(-0.1, 0.25, "+.2f") == "-0.10 to +0.25"

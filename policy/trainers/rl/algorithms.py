@@ -127,7 +127,8 @@ class PPO:
         return policy_loss + value_loss, figures | clipped
 
     def figures(self, parts: Sequence[Minibatch]) -> Figures:
-        return {"explained_variance": explained_variance(parts)}
+        explained = explained_variance(parts)
+        return {} if explained is None else {"explained_variance": explained}
 
 
 def _clipped(ratio: Tensor, mask: Tensor, low: float, high: float) -> Figures:

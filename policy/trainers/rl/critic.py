@@ -90,11 +90,11 @@ def _cut(
     return cut
 
 
-def explained_variance(parts: Sequence[Minibatch]) -> float:
-    """1 - var(returns - values) / var(returns) over the actions; nan where all returns are alike."""
+def explained_variance(parts: Sequence[Minibatch]) -> float | None:
+    """1 - var(returns - values) / var(returns) over the actions; None where all returns are alike."""
     returns = torch.cat([part.returns[part.batch.chosen] for part in parts])
     values = torch.cat([part.values[part.batch.chosen] for part in parts])
     spread = float(returns.var(unbiased=False))
     if spread == 0:
-        return float("nan")
+        return None
     return 1 - float((returns - values).var(unbiased=False)) / spread

@@ -1,6 +1,7 @@
 """What is logged of each step."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,10 +63,9 @@ def entropy_of(now: Said, part: Minibatch) -> float:
 
 def means(seen: Sequence[Figures]) -> Figures:
     """Of the updates of a step, name by name; what is nan is left out."""
-    names = dict.fromkeys(name for one in seen for name in one)
-    return {
-        name: float(
-            np.mean([one[name] for one in seen if name in one and not math.isnan(one[name])])
-        )
-        for name in names
-    }
+    known = defaultdict[str, list[float]](list)
+    for one in seen:
+        for name, value in one.items():
+            if not math.isnan(value):
+                known[name].append(value)
+    return {name: float(np.mean(values)) for name, values in known.items()}

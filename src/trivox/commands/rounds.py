@@ -213,6 +213,8 @@ def label(
 
 
 def print_pool(pooled: dict[str, Any], json: bool) -> None:
+    from trivox.platform.statistics.intervals import told
+
     if json:
         print_json(pooled)
         return
@@ -230,7 +232,8 @@ def print_pool(pooled: dict[str, Any], json: bool) -> None:
         f"{pooled['failed']} failed"
     )
     if change["mean"] is not None:
+        low, high = (None if one is None else 100 * one for one in (change["low"], change["high"]))
         typer.echo(
             f"WER {pooled['wer_before']:.2%} before, {pooled['wer_after']:.2%} after, change "
-            f"{100 * change['mean']:+.2f} points ({100 * change['low']:+.2f} to {100 * change['high']:+.2f})"
+            f"{100 * change['mean']:+.2f} points ({told(low, high, '+.2f')})"
         )

@@ -321,6 +321,8 @@ def _show_comparison(results: dict[str, Any], proxy: bool) -> None:
 
 
 def _show_changes(changes: dict[str, Any]) -> None:
+    from trivox.platform.statistics.intervals import told
+
     for name, one in changes.items():
         if one["mean"] is None:
             typer.echo(f"    {name:<24} failed for all {one['failed']}")
@@ -328,11 +330,13 @@ def _show_changes(changes: dict[str, Any]) -> None:
         verdict = "non-inferior" if one["non_inferior"] else f"worse than {one['margin']:g} allows"
         typer.echo(
             f"    {name:<24} {one['before']:.3f} -> {one['after']:.3f}, {one['mean']:+.3f} "
-            f"({one['low']:+.3f} to {one['high']:+.3f}): {verdict}"
+            f"({told(one['low'], one['high'], '+.3f')}): {verdict}"
         )
 
 
 def _with_interval(value: dict[str, Any]) -> str:
+    from trivox.platform.statistics.intervals import told
+
     if value["mean"] is None:
         return f"failed for all {value['failed']}"
-    return f"{value['mean']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    return f"{value['mean']:.3f} ({told(value['low'], value['high'], '.3f')})"
