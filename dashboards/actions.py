@@ -71,8 +71,10 @@ def promote(ws: Workspace, viewer: Viewer, policy: str, force: str | None) -> De
 
 
 def rollback(ws: Workspace, viewer: Viewer, branch: str, reason: str) -> Decision:
-    """Put back what a branch ran on before."""
+    """Put back what a branch ran on before. Raises UsageError without a reason, and where there is no way back."""
     from trivox.pipelines.updates import promotion
 
     _allowed(viewer)
-    return promotion.rollback(ws, Branch(branch), reason, by=viewer.by)
+    if not reason.strip():
+        raise UsageError(f"a rollback of {branch} is kept with its reason: give it")
+    return promotion.rollback(ws, Branch(branch), reason.strip(), by=viewer.by)

@@ -66,6 +66,16 @@ def page(draw: Callable[[Here], None]) -> None:
         st.error(str(error))
 
 
+def attempt(do: Callable[[], object]) -> None:
+    """Do it and draw the page anew; what is refused is said."""
+    try:
+        do()
+    except TrivoxError as error:
+        st.error(str(error))
+    else:
+        st.rerun()
+
+
 def moving(here: Here, draw: Callable[[Here], None], seconds: float | None) -> None:
     """A part of a page that looks at the data anew every so many seconds, alone; None: only with the page."""
 

@@ -1,6 +1,7 @@
 """Machines: the nodes of Ray, who works on what, how fast rollouts are made, what fails and why."""
 
 import re
+import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,7 @@ from trivox.dashboards.queries.source import Source
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
 from trivox.platform.store.schema import table_of
 
+REACHED_S = 2.0
 NODES = {
     "node": pl.String, "alive": pl.Boolean, "address": pl.String, "cpus": pl.Float64, "gpus": pl.Float64,
     "memory_gb": pl.Float64,
@@ -137,18 +139,25 @@ def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
     from ray.exceptions import RayError
 
-    found = address or _local()
+    found = _local() if address in (None, "", "auto", "local") else address
     if found is None:
         return pl.DataFrame(
             schema=NODES
         ), "No Ray is running here (RAY_ADDRESS names one elsewhere)."
     try:
+        _reach(found)  # where nobody listens, Ray itself goes on trying for most of a minute
         answers = GcsClient(address=found).get_all_node_info(timeout=2)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         cause = " ".join(str(error).split())[:160]
         return pl.DataFrame(schema=NODES), f"The Ray at {found} does not say what it has: {cause}"
     rows = [_node(id_, one) for id_, one in answers.items()]
     return pl.DataFrame(rows, schema=NODES, orient="row"), ""
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody listens, ValueError for what is no address."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
 
 
 def _local() -> str | None:

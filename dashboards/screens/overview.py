@@ -6,12 +6,13 @@ from functools import partial
 import polars as pl
 import streamlit as st
 
-from trivox.dashboards import charts, parts
+from trivox.dashboards import actions, charts, parts
 from trivox.dashboards.export import KINDS, Kind, sheet
 from trivox.dashboards.queries.figures import View
 from trivox.dashboards.queries.names import BRANCHES
 from trivox.dashboards.queries.overview import overview
-from trivox.dashboards.shell import Here, page
+from trivox.dashboards.shell import Here, attempt, page
+from trivox.platform.registry import IN_USE
 
 EMPTY = (
     "Nothing here yet. Start a round on the page Rounds, or run `trivox demo` in a terminal; this page then says "
@@ -30,7 +31,7 @@ def draw(here: Here) -> None:
     chosen = parts.pick("Branch", BRANCHES, "branch")
     for branch in BRANCHES:
         if chosen in (None, branch):
-            _branch(view, branch)
+            _branch(here, view, branch)
     _win_rates(view)
     _costs(view)
     parts.table(view, "versions", "Policy versions", "No policy version yet.")
@@ -45,17 +46,32 @@ def waiting(view: View) -> None:
     parts.table(view, "waiting", "What waits for whom", "Nothing waits for anybody.")
 
 
-def _branch(view: View, branch: str) -> None:
+def _branch(here: Here, view: View, branch: str) -> None:
     found = [one for key, one in view.figures.items() if key.startswith(f"{branch}.")]
     if not found:
         return
     rows = view.tables["branches"].filter(pl.col("branch") == branch, pl.col("figure") == "In use")
     st.subheader(branch)
     st.markdown(f"In use: {rows['note'][0]}")
+    _roll_back(here, view, branch)
     parts.figures([one for one in found if one.value is not None])
     unknown = [f"{one.name.partition(': ')[2]} ({one.note})" for one in found if one.value is None]
     if unknown:
         st.caption(f"Not known: {'; '.join(unknown)}.")
+
+
+def _roll_back(here: Here, view: View, branch: str) -> None:
+    """For who may act, where the branch has a version of its own in use."""
+    own = view.tables["versions"].filter(
+        pl.col("branch") == branch, pl.col("status").is_in([one.value for one in IN_USE])
+    )
+    if not here.viewer.may_act or own.is_empty():
+        return
+    with st.popover(f"Roll back {branch}", icon=":material/undo:"):
+        st.caption(f"{own['version'][0]} is retired, and what {branch} ran on before is in use.")
+        reason = st.text_input("Reason (kept with the decision)", key=f"why-back-{branch}")
+        if st.button("Roll back", key=f"back-{branch}", type="primary"):
+            attempt(lambda: actions.rollback(here.ws, here.viewer, branch, reason))
 
 
 def _win_rates(view: View) -> None:

@@ -151,17 +151,25 @@ def _optimised(view: View) -> None:
             empty="",
         )
     st.caption(
-        "Where the reward rises and the held-out win rate falls, the reward is being exploited. Rounds whose "
-        "trainer tells no KL stand in order."
+        "Where the reward rises and the held-out win rate falls, the reward is being exploited."
+        + _left_out(rows)
     )
+
+
+def _left_out(rows: pl.DataFrame) -> str:
+    unknown = int(rows["kl"].is_null().sum())
+    if unknown == len(rows):
+        return " No trainer told its KL: the rounds stand in order." if unknown else ""
+    return f" Left out: {unknown} rounds whose trainer told no KL." if unknown else ""
 
 
 def _moved(rows: pl.DataFrame, value: str, title: str) -> charts.Drawn | None:
     found = rows.filter(pl.col(value).is_not_null())
     if found.is_empty():
         return None
-    known = found["kl"].is_not_null().all()
-    placed = found if known else found.with_row_index("place")
+    moved = found.filter(pl.col("kl").is_not_null())
+    known = not moved.is_empty()
+    placed = moved if known else found.with_row_index("place")
     x = alt.X(
         "kl:Q" if known else "place:O",
         title="KL to the reference (nats)" if known else "round, in order",

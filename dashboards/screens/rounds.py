@@ -18,7 +18,7 @@ from trivox.dashboards.queries.rounds import (
     rounds,
     rounds_of,
 )
-from trivox.dashboards.shell import Here, moving, page
+from trivox.dashboards.shell import Here, attempt, moving, page
 from trivox.platform.config import validated
 from trivox.platform.errors import TrivoxError
 from trivox.platform.records import PolicyVersion, PromptSet, Round
@@ -90,17 +90,7 @@ def _buttons(here: Here, one: Round) -> None:
     for column, verb in zip(columns, actions.verbs(one.status), strict=False):
         with column:
             if st.button(verb.capitalize(), key=f"verb-{verb}", icon=ICONS[verb]):
-                _try(lambda verb=verb: actions.say(here.ws, here.viewer, verb, one.id))
-
-
-def _try(do: Any) -> None:
-    """Do it and draw the page anew; what is refused is said."""
-    try:
-        do()
-    except TrivoxError as error:
-        st.error(str(error))
-    else:
-        st.rerun()
+                attempt(lambda verb=verb: actions.say(here.ws, here.viewer, verb, one.id))
 
 
 def _progress(view: View) -> None:
@@ -125,7 +115,7 @@ def _versions(here: Here, view: View) -> None:
                 key=f"force-{made['id']}",
             )
             if st.button("Promote", key=f"promote-{made['id']}", type="primary"):
-                _try(
+                attempt(
                     lambda id_=made["id"], why=force: actions.promote(
                         here.ws, here.viewer, id_, why.strip() or None
                     )

@@ -1,6 +1,7 @@
 """Every page on an empty, a small and a damaged workspace; what a page shows is what the command line says."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from tests.dashboards.conftest import Show
 from trivox.cli import app as cli
 from trivox.dashboards.app import PAGES
+from trivox.dashboards.queries.cluster import ray_nodes
 
 NAMES = [name for name, _, _ in PAGES]
 SAID = {
@@ -97,24 +99,6 @@ def close(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_round_is_watched_and_paused_with_an_entry_in_the_log(show: Show, small: Path) -> None:
-    from trivox.platform.records import AuditEntry, Round, RoundStatus
-    from trivox.platform.store import Workspace
-
-    shown = show(small, "rounds", round="round_3")
-    assert {one.value for one in shown.subheader} >= {"Stages", "Training, step by step"}
-    shown.button(key="verb-pause").click().run()
-    assert not shown.exception
-    with Workspace.open(small) as ws:
-        assert ws.records.get(Round, "round_3").status is RoundStatus.PAUSED
-        entry = ws.records.latest(AuditEntry)
-        assert entry is not None and (entry.actor, entry.action, entry.object) == (
-            "researcher",
-            "pause round",
-            "round_3",
-        )
-
-
 def test_a_viewer_has_no_button_and_no_way_around_it(show: Show, built: Path) -> None:
     from trivox.dashboards import access, actions
     from trivox.platform.errors import UsageError
@@ -154,10 +138,50 @@ def test_the_form_refuses_before_anything_runs(show: Show, small: Path) -> None:
         assert len(ws.records.find(Round)) == 4
 
 
+def drawn(shown: AppTest) -> list[dict[str, Any]]:
+    """The rows of all charts of a page."""
+    sent = [data for one in shown.get("vega_lite_chart") for data in one.proto.datasets]
+    return [row for data in sent for row in pl.read_ipc_stream(data.data.data).to_dicts()]
+
+
+def test_over_optimisation_is_drawn_as_the_policy_moves(show: Show, built: Path) -> None:
+    """Two rounds ended 0.06 nats from where they began, the third never trained; `one` won 20 of 32, `two` 24 of
+    32. The mean of `mos` is 3 + 0.2 * 1.5 - 0.1 * 1 = 3.2."""
+    rows = [row for row in drawn(show(built, "rewards")) if "win_rate" in row]
+    told = {row["round"]: row for row in rows}
+    assert {name: row["win_rate"] for name, row in told.items()} == {
+        "round_1": 0.625,
+        "round_2": 0.75,
+    }
+    assert all(row["kl"] == pytest.approx(0.06) for row in rows)
+    assert all(row["low"] < row["win_rate"] < row["high"] for row in rows)
+    mos = [row for row in drawn(show(built, "rewards", scorer="mos")) if "win_rate" in row]
+    assert [row["reward"] for row in mos] == [pytest.approx(3.2)] * len(mos)
+
+
+def test_the_nodes_of_a_ray_are_shown(
+    show: Show, built: Path, ray_session: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page never waits for a cluster: it says that it asks, and shows the answer later."""
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
+    shown = show(built, "cluster")
+    ends = time.monotonic() + 30
+    while not (nodes := [one.value for one in shown.dataframe if "gpus" in one.value.columns]):
+        assert time.monotonic() < ends, [one.value for one in shown.caption]
+        shown.run()
+    assert nodes[0]["alive"].all() and nodes[0]["cpus"].sum() == 2
+
+
+def test_a_ray_that_does_not_answer_is_one_line() -> None:
+    rows, why = ray_nodes("127.0.0.1:1")
+    assert rows.is_empty() and why.startswith("The Ray at 127.0.0.1:1 does not say what it has")
+
+
 def test_curves_of_rounds_are_overlaid_and_two_compared(show: Show, built: Path) -> None:
     shown = show(built, "rounds", round="round_2")
-    sent = [data for one in shown.get("vega_lite_chart") for data in one.proto.datasets]
-    rows = [row for data in sent for row in pl.read_ipc_stream(data.data.data).to_dicts()]
+    rows = drawn(shown)
     assert {row["round"] for row in rows if row.get("figure") == "loss"} == {"round_1", "round_2"}
     compared = show(built, "rounds", view="Compare", one="round_1", other="round_2")
     (config, *_) = [one.value for one in compared.dataframe]

@@ -8,11 +8,15 @@ behind a changed one.
 
 import os
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,6 @@ import polars as pl
 from trivox.bench.dashboard_data import FULL, SMALL, Size, branch_of, filled, round_id
 from trivox.bench.harness import Result, Timing
 from trivox.platform.errors import WorkError
-from trivox.platform.store import Workspace
 
 CHANGED_S, CACHED_S, MEMORY_GB = 1.0, 0.1, 2.0
 RERUNS = 60
@@ -44,30 +47,47 @@ PICKS: dict[tuple[str, str], list[str]] = {
 def run(full: bool) -> Result:
     size = FULL if full else SMALL
     root = filled(Path(tempfile.gettempdir()) / f"trivox-bench-dashboard-{size.name}", size)
+    # A process of its own, as `trivox dashboard` is: what made the data is none of its memory.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return _result(size, apart.submit(_measured, root, size).result())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of each rerun, on the wall and of the processor; of taking in what is new; gigabytes at the most."""
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+    taken_in: float
+    memory: float
+
+
+def _measured(root: Path, size: Size) -> Measured:
+    """Sides take turns."""
     before = time.perf_counter()
-    with Workspace.open(root) as ws:
-        from trivox.dashboards.queries.source import Source
-
-        Source(ws).look()
-        taken_in = time.perf_counter() - before
-    sides = _measured(root, size)
-    return _result(size, sides, taken_in)
-
-
-def _measured(root: Path, size: Size) -> dict[str, list[float]]:
-    """Seconds of each rerun; sides take turns."""
     pages = Pages(root)
-    found: dict[str, list[float]] = {"changed": [], "cached": [], "empty": [], "naive": []}
+    pages.source.look()
+    found = Measured({}, {}, time.perf_counter() - before, 0.0)
+    pages.visit()
     picks = changes(size)
     for place in range(RERUNS):
         page, key, value = next(picks)
-        pages.forget()
-        found["changed"].append(pages.pick(page, key, value))
-        found["cached"].append(pages.again(page))
-        found["empty"].append(pages.again(""))
+        pages.source.forget()
+        _note(
+            found, "changed", lambda page=page, key=key, value=value: pages.pick(page, key, value)
+        )
+        _note(found, "cached", lambda page=page: pages.again(page))
+        _note(found, "empty", lambda: pages.again(""))
         if place % (RERUNS // 5) == 0:
-            found["naive"].append(_timed(partial(naive, root, branch_of(place).value)))
-    return found
+            _note(found, "naive", partial(naive, root, branch_of(place).value))
+    return replace(found, memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def _note(found: Measured, side: str, work: Callable[[], object]) -> None:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    found.wall.setdefault(side, []).append(time.perf_counter() - wall)
+    found.cpu.setdefault(side, []).append(time.process_time() - cpu)
 
 
 def changes(size: Size) -> Iterator[tuple[str, str, str]]:
@@ -84,10 +104,13 @@ class Pages:
     """The app as one person at it sees it."""
 
     def __init__(self, root: Path) -> None:
+        from streamlit.web import bootstrap
+
         from trivox.annotation.people import sessions
         from trivox.annotation.people.door import Door
         from trivox.dashboards import access, app, gate, shell
 
+        bootstrap.load_config_options(gate.CONFIG)
         os.environ[gate.WORKSPACE] = str(root)
         self.source = shell.source_of(str(root.resolve()))
         secret = sessions.begin(self.source.ws, "p000", None)
@@ -95,27 +118,27 @@ class Pages:
         access.cookies = lambda: held  # no request carries cookies here
         self._script, self._tests = app.__file__, dict[str, Any]()
 
-    def forget(self) -> None:
-        """What is known from memory: the next run asks what is kept on disk."""
-        self.source.forget()
+    def visit(self) -> None:
+        """Every page once: what Python loads for it is loaded."""
+        for page in ["", *(page for page, _ in PICKS)]:
+            self._test(page)
 
-    def pick(self, page: str, key: str, value: str) -> float:
-        """Seconds of the rerun after another value was picked."""
+    def pick(self, page: str, key: str, value: str) -> None:
+        """The rerun after another value was picked."""
         test = self._test(page)
         test.selectbox(key=key).set_value(value)
-        return self._run(test, f"{page}, {key} {value}")
+        self._run(test, f"{page}, {key} {value}")
 
-    def again(self, page: str) -> float:
-        """Seconds of the same page once more; "" is a page with nothing on it."""
-        return self._run(self._test(page), page)
+    def again(self, page: str) -> None:
+        """The same page once more; "" is a page with nothing on it."""
+        self._run(self._test(page), page)
 
-    def _run(self, test: Any, what: str) -> float:
-        seconds = _timed(test.run)
+    def _run(self, test: Any, what: str) -> None:
+        test.run()
         if test.exception or test.error:
             raise WorkError(
                 f"bench dashboard: {what}: {[one.value for one in (*test.exception, *test.error)]}"
             )
-        return seconds
 
     def _test(self, page: str) -> Any:
         from streamlit.testing.v1 import AppTest
@@ -145,32 +168,32 @@ def naive(root: Path, branch: str) -> pl.DataFrame:
     )
 
 
-def _timed(work: Callable[[], object]) -> float:
-    before = time.perf_counter()
-    work()
-    return time.perf_counter() - before
-
-
-def _result(size: Size, sides: dict[str, list[float]], taken_in: float) -> Result:
-    p95 = {side: float(np.quantile(times, 0.95)) for side, times in sides.items()}
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    timings = {side: Timing(tuple(times), tuple(times)) for side, times in sides.items()}
-    limit = timings["empty"].median + max(0.0, timings["changed"].median - timings["cached"].median)
+def _result(size: Size, found: Measured) -> Result:
+    p95 = {side: float(np.quantile(times, 0.95)) for side, times in found.wall.items()}
+    work = {side: float(np.quantile(times, 0.95)) for side, times in found.cpu.items()}
+    timings = {
+        side: Timing(tuple(found.wall[side]), tuple(found.wall[side])) for side in found.wall
+    }
+    empty, naive_s, changed, cached = (
+        statistics.median(found.wall[side]) for side in ("empty", "naive", "changed", "cached")
+    )
+    limit = empty + max(0.0, changed - cached)
     return Result(
         name="dashboard",
-        ratio_to_peer={"raw rows at every run": timings["naive"].median / timings["changed"].median},
-        ratio_to_limit=timings["changed"].median / limit,
-        passed=p95["changed"] < CHANGED_S and p95["cached"] < CACHED_S and memory < MEMORY_GB,
+        ratio_to_peer={"raw rows at every run": naive_s / changed},
+        ratio_to_limit=changed / limit,
+        passed=p95["changed"] < CHANGED_S and p95["cached"] < CACHED_S and found.memory < MEMORY_GB,
         threshold=THRESHOLD,
-        terms={"empty_rerun_s": timings["empty"].median, "query_s": limit - timings["empty"].median},
+        terms={"empty_rerun_s": empty, "query_s": limit - empty},
         sizes={
             "rollouts": size.rounds * size.rollouts, "scores": 8 * size.rounds * size.rollouts,
             "judgements": size.rounds * size.judgements, "rounds": size.rounds, "reruns": RERUNS,
         },
         sides=timings,
         figures={
-            "p95_changed_s": p95["changed"], "p95_cached_s": p95["cached"], "peak_memory_gb": memory,
-            "taking_in_s": taken_in,
+            "p95_changed_s": p95["changed"], "p95_cached_s": p95["cached"], "p95_empty_s": p95["empty"],
+            "p95_changed_cpu_s": work["changed"], "p95_cached_cpu_s": work["cached"],
+            "peak_memory_gb": found.memory, "taking_in_s": found.taken_in,
         },
-        notes=("AppTest leaves out the browser and the network.",),
+        notes=("AppTest leaves out the browser and the network, and compiles the page at every run.",),
     )  # fmt: skip
