@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trivox.pipelines.pools.pool import PoolWorker
+from trivox.pipelines.pools.weights import SharedAdapter
 from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.records import (
     Audio,
@@ -14,7 +15,7 @@ from trivox.platform.records import (
 )
 from trivox.platform.store import Workspace
 from trivox.policy.branches.speech import speech_segments
-from trivox.policy.resident import ResidentPolicy
+from trivox.policy.resident import HeldAdapter, ResidentPolicy
 from trivox.policy.speaker import Speech, Utterance
 
 SYNTHETIC = "synthetic speech of a Trivox policy"
@@ -35,7 +36,7 @@ class RolloutUnit:
     """Requests of one batch with the policy that answers: adapter None is the backbone itself."""
 
     requests: tuple[RolloutRequest, ...]
-    adapter: Path | None
+    adapter: SharedAdapter | None
     producer: str
     sampling: Sampling
 
@@ -49,19 +50,20 @@ class RolloutBatch:
 
 
 class RolloutWorker(PoolWorker):
-    """One resident backbone; adapters are swapped by unit."""
+    """One resident backbone; adapters come through the object store, each once, and are swapped by unit."""
 
     def __init__(self, root: Path, backbone: Path, slots: int, project: str, round: str) -> None:
         self.store = Workspace.open(root).audio
         self.policy = ResidentPolicy(backbone, slots)
         self.project, self.round = project, round
+        self._held: dict[str, HeldAdapter] = {}
 
     def work(self, unit: RolloutUnit) -> RolloutBatch:
         prompts = {request.prompt.id: request.prompt for request in unit.requests}
         utterances = {name: self._asked(prompt) for name, prompt in prompts.items()}
         asked = [utterances[request.prompt.id] for request in unit.requests]
         seeds = [request.seed for request in unit.requests]
-        with self.policy.using(unit.adapter) as speaker:
+        with self.policy.using(self._adapter(unit.adapter)) as speaker:
             spoken = speaker.speak(asked, seeds, unit.sampling)
         rollouts, audio = [], []
         for request, speech in zip(unit.requests, spoken, strict=True):
@@ -69,6 +71,13 @@ class RolloutWorker(PoolWorker):
             audio += [stored] if stored else []
             rollouts.append(self._rollout(unit, request, speech, stored))
         return RolloutBatch(tuple(rollouts), tuple(audio))
+
+    def _adapter(self, shared: SharedAdapter | None) -> HeldAdapter | None:
+        if shared is None:
+            return None
+        if shared.digest not in self._held:
+            self._held[shared.digest] = shared.taken()
+        return self._held[shared.digest]
 
     def _asked(self, prompt: Prompt) -> Utterance:
         voice = stored_voice(self.store, prompt, lambda: self.policy.backbone.codec)

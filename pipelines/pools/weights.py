@@ -8,6 +8,7 @@ bytes of the adapter alone, once to the store and once to each worker.
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 
 from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import content_hash
+from trivox.policy.resident import HeldAdapter
 
 Block = npt.NDArray[np.uint8]
 ALIGN = 64
@@ -77,13 +79,45 @@ def load_into(tensors: Mapping[str, torch.Tensor], packed: Packed) -> None:
                 f"weights {place.name!r} are {held[1]} {held[0]} here and {place.dtype} {place.shape} there: "
                 "send those of an adapter of the same rank and type"
             )
+    with torch.no_grad():
+        for name, new in unpack(packed).items():
+            tensors[name].copy_(new)
+
+
+def unpack(packed: Packed) -> dict[str, torch.Tensor]:
+    """The tensors as they lie in the block: nothing is copied, and nothing may be written."""
     with warnings.catch_warnings():
-        # Ray's memory is read only, and so is what is done with it here.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         whole = torch.from_numpy(packed.block)
-    with torch.no_grad():
-        for place in packed.places:
-            tensors[place.name].copy_(_view(whole, place))
+    return {place.name: _view(whole, place) for place in packed.places}
+
+
+@dataclass(frozen=True)
+class SharedAdapter:
+    """An adapter in Ray's object store, put there once for all workers; a unit of work carries this reference.
+
+    packed: reference to a Packed; the rest as in HeldAdapter."""
+
+    config: dict[str, Any]
+    digest: str
+    backbone: str
+    packed: Any
+
+    def taken(self) -> HeldAdapter:
+        """From shared memory of this node; Ray brings it here first where it is another node's."""
+        import ray
+
+        tensors = unpack(ray.get(self.packed))
+        return HeldAdapter(self.config, tensors, self.digest, self.backbone)
+
+
+def share(folder: Path, backbone: str) -> SharedAdapter:
+    """Put the adapter of the folder into the object store; backbone: the hash of the one that it is for. Raises as
+    `check_adapter`."""
+    import ray
+
+    read = HeldAdapter.read(folder, backbone)
+    return SharedAdapter(dict(read.config), read.digest, read.backbone, ray.put(pack(read.tensors)))
 
 
 def _view(whole: torch.Tensor, place: Place) -> torch.Tensor:

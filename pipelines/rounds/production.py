@@ -7,6 +7,7 @@ from trivox.pipelines.consent import require_consent
 from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.pools.weights import SharedAdapter, share
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.speaking import marked
 from trivox.platform.errors import ConfigError, UnspeakableText
@@ -20,6 +21,7 @@ from trivox.platform.records import (
     Score,
     ScorerRole,
 )
+from trivox.policy.backbone import backbone_hash
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
 from trivox.reward_models.composition import CompositionConfig
@@ -57,14 +59,14 @@ def produce(
     """For each policy the rollouts of its requests, in their order; those that are stored already are not
     made again. One pool serves all policies: an actor swaps adapters by unit."""
     stored, settings = {rollout.id for rollout in ctx.rollouts()}, ctx.config.rollout
-    units = [
-        RolloutUnit(tuple(batch), ctx.adapter_folder(policy), policy.id, sampling)
+    missing = [
+        (policy, tuple(batch))
         for policy, requests in wanted
         for batch in chunks(requests, unit_size(settings.slots, settings.workers, len(requests)))
         if any(one.id not in stored for one in batch)
     ]
-    if units:
-        _fill_in(ctx, units, label)
+    if missing:
+        _fill_in(ctx, missing, sampling, label)
     return [ctx.rollouts([one.id for one in requests]) for _, requests in wanted]
 
 
@@ -75,17 +77,41 @@ def unit_size(slots: int, workers: int, count: int) -> int:
     return max(slots, min(REQUESTS_PER_SLOT * slots, share))
 
 
-def _fill_in(ctx: RoundContext, units: Sequence[RolloutUnit], label: str) -> None:
-    """Make the rollouts of the units and store each batch as it comes."""
+def _fill_in(
+    ctx: RoundContext,
+    missing: Sequence[tuple[PolicyVersion, tuple[RolloutRequest, ...]]],
+    sampling: Sampling,
+    label: str,
+) -> None:
+    """Make the rollouts that are missing and store each batch as it comes."""
     settings, round_ = ctx.config.rollout, ctx.round
     arguments = (ctx.ws.root, ctx.backbone_folder, settings.slots, round_.project, round_.id)
     wants = settings.resources.resources
     with WorkerPool(RolloutWorker, settings.workers, *arguments, resources=wants) as pool:
+        adapters = _shared(ctx, {policy.id: policy for policy, _ in missing})
+        units = [
+            RolloutUnit(requests, adapters[policy.id], policy.id, sampling)
+            for policy, requests in missing
+        ]
         for index, batch in pool.map(units, label, size=_letters):
             ctx.ws.records.add(*batch.audio)
             part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
             ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
             ctx.check()
+
+
+def _shared(
+    ctx: RoundContext, policies: Mapping[str, PolicyVersion]
+) -> dict[str, SharedAdapter | None]:
+    """By policy what its workers are sent: nothing for the backbone, which each of them holds."""
+    folders = {name: ctx.adapter_folder(policy) for name, policy in policies.items()}
+    if not any(folders.values()):
+        return dict.fromkeys(folders)
+    backbone = backbone_hash(ctx.backbone_folder)
+    return {
+        name: None if folder is None else share(folder, backbone)
+        for name, folder in folders.items()
+    }
 
 
 def _letters(unit: RolloutUnit) -> int:
