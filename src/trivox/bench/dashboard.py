@@ -73,11 +73,9 @@ def _measured(root: Path, size: Size) -> Measured:
     for place in range(RERUNS):
         page, key, value = next(picks)
         pages.source.forget()
-        _note(
-            found, "changed", lambda page=page, key=key, value=value: pages.pick(page, key, value)
-        )
-        _note(found, "cached", lambda page=page: pages.again(page))
-        _note(found, "empty", lambda: pages.again(""))
+        _note(found, "changed", partial(pages.pick, page, key, value))
+        _note(found, "cached", partial(pages.again, page))
+        _note(found, "empty", partial(pages.again, ""))
         if place % (RERUNS // 5) == 0:
             _note(found, "naive", partial(naive, root, branch_of(place).value))
     return replace(found, memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
