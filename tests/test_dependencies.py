@@ -29,6 +29,7 @@ UNDECLARED = {
     "label_studio_sdk": "an extra",
     "pandas": "evalica gives its tables as pandas'",
     "psycopg": "of the extra postgres",
+    "adbc_driver_postgresql": "of the extra dev: a peer of the bench store-ingest",
     "adbc_driver_sqlite": "of the extra dev: a peer of the bench store-ingest",
     "duckdb": "of the extra dev: a peer of the bench store-query",
     "selenium": "of the extra dev: the bench of the annotators' page drives a browser",

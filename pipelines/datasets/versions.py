@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,10 +81,14 @@ class Tally:
     hashes: dict[str, SetHash] = field(default_factory=dict)
     licences: Counter[str] = field(default_factory=Counter)
 
-    def take(self, batch: Batch) -> None:
-        """Hash a batch. Prompt sets count by what they place where, preference sets by preferences too."""
+    def take(self, batch: Batch, contents: Sequence[bytes] | None = None) -> None:
+        """Hash a batch. Prompt sets count by what they place where, preference sets by preferences too.
+
+        contents: `content_of` each record, where it is known already.
+        """
         part, records = batch
-        self._rows(part, [(one.id, content_of(one)) for one in records])
+        known = [content_of(one) for one in records] if contents is None else contents
+        self._rows(part, [(one.id, held) for one, held in zip(records, known, strict=True)])
         for one in records:
             if isinstance(one, PromptSet):
                 placed = [(f"{one.reference} {item.prompt}", _row(item)) for item in one.items]

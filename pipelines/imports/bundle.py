@@ -132,6 +132,8 @@ class _Row:
     label: str
     record: Any
     values: Any
+    content: bytes = b""
+    """As digests are made of it."""
 
 
 @dataclass
@@ -197,7 +199,7 @@ class _Taking:
         new = self._store(kind, records)
         self.report.taken[part] += new
         self.report.repeated += len(records) - new
-        self.tally.take((part, records))
+        self.tally.take((part, records), [row.content for row in rows])
         self.members.add(part, [(one.id, "") for one in records])
 
     def _once(self, part: str, rows: list[_Row]) -> list[_Row]:
@@ -205,9 +207,10 @@ class _Taking:
         seen = self.members.known(f"={part}", [row.record.id for row in rows])
         kept: dict[str, _Row] = {}
         for row in rows:
-            id, digest = row.record.id, digest_of(content_of(row.record))
+            content = content_of(row.record)
+            id, digest = row.record.id, digest_of(content)
             if id not in seen:
-                seen[id], kept[id] = digest, row
+                seen[id], kept[id] = digest, replace(row, content=content)
             elif seen[id] == digest:
                 self.report.repeated += 1
             else:

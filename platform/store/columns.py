@@ -28,6 +28,8 @@ from trivox.platform.store.schema import field_types, is_nested, table_of
 
 BATCH = 50_000
 """Rows of one batch, and of one transaction: about 30 MB of judgements."""
+_CACHE_KB = 64 << 10
+"""Of SQLite's pages while a batch goes in: ids are hashes, so each row touches other pages of the indexes."""
 
 
 _KINDS: dict[type[Any], pa.Schema] = {}
@@ -76,6 +78,8 @@ def add_batches(records: Records, kind: type[Any], batches: Iterable[pa.RecordBa
     added = 0
     for batch in batches:
         checked = _checked(kind, batch)
+        if not len(checked):
+            continue
 
         def insert(rows: pa.RecordBatch = checked) -> int:
             with records.statements(write=True) as connection:
@@ -145,10 +149,25 @@ def _insert(connection: sa.Connection, kind: type[Any], batch: pa.RecordBatch) -
     driver: Any = connection.connection.dbapi_connection
     with sql_errors(place), _driver_errors(connection):
         if connection.dialect.name == "sqlite":
-            marks = ", ".join("?" * batch.num_columns)
-            into = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks}) ON CONFLICT {same} DO NOTHING'
-            return int(driver.executemany(into, _tuples(batch)).rowcount)
+            return _execute_many(driver, table, batch, same)
         return _copy(connection, driver, table, names, batch, same)
+
+
+def _execute_many(driver: Any, table: sa.Table, batch: pa.RecordBatch, same: str) -> int:
+    """Columns of nothing but null are not bound row by row: those without a default are null when left out."""
+    named = [
+        name
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        if column.null_count < len(column) or table.c[name].server_default is not None
+    ]
+    names, marks = ", ".join(f'"{name}"' for name in named), ", ".join("?" * len(named))
+    into = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks}) ON CONFLICT {same} DO NOTHING'
+    (pages,) = driver.execute("PRAGMA cache_size").fetchone()
+    driver.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    try:
+        return int(driver.executemany(into, _tuples(batch.select(named))).rowcount)
+    finally:
+        driver.execute(f"PRAGMA cache_size = {pages}")
 
 
 def _tuples(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:

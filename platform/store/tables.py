@@ -1,6 +1,7 @@
 """Rollouts and scores in Parquet, partitioned by project, branch and round."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from trivox.platform.errors import NewerWorkspace, StoreError
 from trivox.platform.records import Branch, Rollout, Score
 from trivox.platform.store.faults import file_errors
 from trivox.platform.store.files import write_atomically
+from trivox.platform.store.parts import Mark, parts_below, version_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +30,8 @@ class Tables:
         self._root = root
         self._project = project
         self._remote = remote
+        self._versions: dict[str, tuple[Mark, int]] = {}
+        """Path of a part -> its mark and schema version."""
 
     def write(
         self,
@@ -201,18 +205,14 @@ class Tables:
         """All records of a kind as a lazy frame whose columns are the fields."""
         import polars as pl
 
-        from trivox.platform.store.parquet import SCHEMAS
-
-        empty = pl.from_arrow(SCHEMAS[kind].empty_table())
-        assert isinstance(empty, pl.DataFrame)
         paths = self._files(kind, None, None)
         if not paths:
-            return empty.lazy()
+            return _layout(kind).lazy()
         # One scan of all files: a plan that grew with their number would take longer than the question.
         return pl.scan_parquet(
             paths,
             hive_partitioning=False,
-            schema=empty.schema,
+            schema=_layout(kind).schema,
             missing_columns="insert",
             extra_columns="ignore",
         )
@@ -223,7 +223,9 @@ class Tables:
         """The rows of these ids (None: all columns), in no order; those without one are left out."""
         import polars as pl
 
-        rows = self.scan(kind).filter(pl.col("id").is_in(list(ids)))
+        # As one literal: of a list Polars makes an expression for each id.
+        named = pl.Series(list(ids), dtype=pl.String).implode()
+        rows = self.scan(kind).filter(pl.col("id").is_in(named))
         return (rows if columns is None else rows.select(columns)).collect()
 
     def stored_bytes(self) -> int:
@@ -236,42 +238,47 @@ class Tables:
         return sum(path.stat().st_size for path in found)
 
     def _files(self, kind: type[Any], round_: str | None, branch: Branch | None) -> list[Path]:
-        folder = self._folder(kind, branch.value if branch else None, round_)
-        relative = folder.relative_to(self._root)
-        self.folder(kind)
+        names = (
+            None if branch is None else f"branch={quote(branch.value, safe='')}",
+            None if round_ is None else f"round={quote(round_, safe='')}",
+        )
+        folder = self.folder(kind)
         with file_errors(self._root):
-            paths = sorted(self._root.glob(f"{relative}/*.parquet"))
-        for path in paths:
-            _check_version(path)
-        return paths
+            found = list(parts_below(str(folder), *names))
+        for path, mark in found:
+            self._check_version(path, mark)
+        return [Path(path) for path, _ in found]
 
-    def _folder(self, kind: type[Any], branch: str | None, round_: str | None) -> Path:
-        names = {"project": self._project, "branch": branch, "round": round_}
-        parts = [
-            f"{name}={'*' if value is None else quote(value, safe='')}"
-            for name, value in names.items()
-        ]
-        return self._root.joinpath(kind.__name__.lower(), *parts)
+    def _check_version(self, path: str, mark: Mark) -> None:
+        """Of a part that is as it was last time, the version is known without opening it."""
+        known = self._versions.get(path)
+        if known is None or known[0] != mark:
+            known = self._versions[path] = mark, version_of(path)
+        version, newest = known[1], record_kinds.SCHEMA_VERSION
+        if version > newest:
+            raise NewerWorkspace(
+                f"{path} has schema version {version}, newer than {newest}, the newest that this Trivox"
+                " knows: update Trivox"
+            )
+        if version < newest - 1:
+            raise StoreError(
+                f"{path} has schema version {version}: this Trivox reads {newest - 1} and {newest}:"
+                " open the workspace once with the version of Trivox before this one"
+            )
+
+    def _folder(self, kind: type[Any], branch: str, round_: str) -> Path:
+        names = {"branch": branch, "round": round_}
+        parts = [f"{name}={quote(value, safe='')}" for name, value in names.items()]
+        return self._root.joinpath(self._below(kind), *parts)
 
 
-def _check_version(path: Path) -> None:
-    from pyarrow import ArrowInvalid, parquet
+@cache
+def _layout(kind: Any) -> "pl.DataFrame":
+    """No rows of a kind; translated once."""
+    import polars as pl
 
-    from trivox.platform.errors import CorruptObject
+    from trivox.platform.store.parquet import SCHEMAS
 
-    try:
-        about = parquet.read_metadata(path).metadata or {}
-        version = int(about[b"schema_version"])
-    except (ArrowInvalid, KeyError, ValueError) as error:
-        raise CorruptObject(f"{path}: not a Parquet file of Trivox: {error}") from error
-    newest = record_kinds.SCHEMA_VERSION
-    if version > newest:
-        raise NewerWorkspace(
-            f"{path} has schema version {version}, newer than {newest}, the newest that this Trivox"
-            " knows: update Trivox"
-        )
-    if version < newest - 1:
-        raise StoreError(
-            f"{path} has schema version {version}: this Trivox reads {newest - 1} and {newest}:"
-            " open the workspace once with the version of Trivox before this one"
-        )
+    empty = pl.from_arrow(SCHEMAS[kind].empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return empty

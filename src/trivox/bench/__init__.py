@@ -57,7 +57,7 @@ BENCHES = {
         ),
         Bench(
             "data-travel",
-            "datasets out and in twice: one hash, memory by the batch at three sizes; --full: a million judgements",
+            "datasets out and in twice: one hash, memory by the batch, three sizes; --full: a million judgements",
             "trivox.bench.data_travel",
         ),
         Bench(

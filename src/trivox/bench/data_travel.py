@@ -1,8 +1,8 @@
 """A million judgements and 200,000 rollouts out of a workspace, into another, out of that and into a third.
 
-At three sizes: a tenth, a third, the whole. Every step runs in a process of its own, so that its peak memory is its
-own. Passes when all hashes of a size are one and the whole needs at most 1.3 times the memory of a tenth of it:
-memory goes by the batch, not by the data.
+At three sizes: a tenth, a third, the whole. Every step runs in a process of its own, so that its peak memory is
+its own. Passes when all hashes of a size are one and the whole needs at most 1.3 times the memory of a tenth of
+it: memory goes by the batch, not by the data.
 """
 
 import multiprocessing

@@ -128,7 +128,10 @@ def _by_id(ws: Workspace, ids: list[str]) -> Sides:
     asked = "id, prompt, producer, text"
 
     def wanted(rows: pl.LazyFrame) -> pl.DataFrame:
-        return rows.filter(pl.col("id").is_in(ids)).select(asked.split(", ")).collect()
+        chosen = pl.col("id").is_in(
+            pl.Series(ids).implode()
+        )  # of a list it takes ten times as long
+        return rows.filter(chosen).select(asked.split(", ")).collect()
 
     return {
         "ours": lambda: ws.tables.find(Rollout, ids, asked.split(", ")),

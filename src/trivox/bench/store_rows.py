@@ -21,6 +21,7 @@ from trivox.platform.records import (
 )
 from trivox.platform.store import Workspace
 from trivox.platform.store.columns import schema_of
+from trivox.platform.store.config import WorkspaceConfig
 from trivox.platform.store.parquet import ROLLOUT
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -29,9 +30,9 @@ ROUNDS = 20
 PRODUCERS = 8
 
 
-def with_tasks(root: Path) -> Workspace:
+def with_tasks(root: Path, config: WorkspaceConfig | None = None) -> Workspace:
     """A workspace with a campaign of TASKS comparisons."""
-    ws = Workspace.create(root)
+    ws = Workspace.create(root, config)
     ws.records.add(Campaign("ca", ws.project, "bench", Branch.TTS, "listen", 1, ("en",), 1, START))
     ws.records.add(
         *(
