@@ -1,5 +1,6 @@
 """A pool of like actors over an ordered list of units of work, which outlives the death of actors and nodes."""
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,8 @@ class WorkerPool:
         there: Any = ray.cluster_resources
         self.size = min(workers, self._wants.fit(there()))
         self._oom_kills = oom_kills()
+        self.seconds: dict[int, float] = {}
+        """Unit of the map at work or the last one -> how long its actor worked on it."""
         self._members = [_Member(self._start()) for _ in range(self.size)]
 
     def __enter__(self) -> "WorkerPool":
@@ -125,6 +128,7 @@ class _Run:
     def results(self) -> Iterator[tuple[int, Any]]:
         for member in self.pool.members():
             member.given.clear()  # of a map that was broken off
+        self.pool.seconds.clear()
         left = len(self.units)
         while left:
             self._give()
@@ -180,7 +184,9 @@ class _Run:
         if answer == member.ready:
             member.alive = True
             return None
-        return member.given.pop(answer), value
+        index = member.given.pop(answer)
+        result, self.pool.seconds[index] = value
+        return index, result
 
     def _buried(self, member: _Member, error: Exception) -> None:
         """Its units wait again, the one that it worked on first; another actor takes its place."""
@@ -214,7 +220,9 @@ class _Host:
     def lives(self) -> bool:
         return True
 
-    def work(self, unit: Any) -> Any:
+    def work(self, unit: Any) -> tuple[Any, float]:
+        """The result, and the seconds that it took, loading included."""
+        began = time.perf_counter()
         if self._worker is None:
             self._worker = self._make()
-        return self._worker.work(unit)
+        return self._worker.work(unit), time.perf_counter() - began

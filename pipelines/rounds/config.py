@@ -223,6 +223,12 @@ class RoundConfig(Section):
             )
         if self.algorithm == "dpo" and self.update != UpdateSection():
             raise ValueError("[update] belongs to algorithm grpo or ppo: leave it out")
+        trained = self.train, self.update.grpo, self.update.ppo
+        if any(one is not None and one.lora_rank == 0 for one in trained):
+            raise ValueError(
+                "a round updates one branch by an adapter and lora_rank 0 trains all weights: give a rank, or use "
+                "`trivox policy train --full`"
+            )
         monitor = self.evaluate.monitor
         watching = [monitor] if monitor is not None else []
         families([*self.score.scorers, *self.evaluate.evaluators, *watching])

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trivox.pipelines.pools.cluster import Resources
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.platform.records import (
     PolicyVersion,
@@ -18,7 +19,9 @@ from trivox.platform.records import (
     Stage,
     StageRun,
 )
+from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import book, check_budget
 from trivox.policy.backbone import locate
 
 
@@ -105,6 +108,28 @@ class RoundContext:
 
     def scores(self) -> list[Score]:
         return self.ws.tables.read(Score, round=self.round.id)
+
+    def book_unit(self, part: str, seconds: float, resources: Resources) -> None:
+        """What a worker's unit of work cost, by its share of the cluster; the same part is booked once, however
+        often it is made."""
+        shares = {CostKind.CPU: resources.cpus, CostKind.GPU: resources.gpus}
+        for kind, share in shares.items():
+            if share:
+                book(
+                    self.ws.records,
+                    project=self.round.project,
+                    round=self.round.id,
+                    kind=kind,
+                    quantity=seconds * share,
+                    key=("unit", part),
+                    note={"stage": self.round.stage.value, "part": part},
+                )
+
+    def go_on(self) -> None:
+        """Between two units of work: raises Stopped when the stage should leave off, BudgetSpent when nothing is
+        left to pay for the next one."""
+        self.check()
+        check_budget(self.ws.records, project=self.round.project, round=self.round.id)
 
 
 def stage_run_id(round_id: str, stage: Stage) -> str:

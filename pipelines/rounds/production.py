@@ -94,10 +94,11 @@ def _fill_in(
             for policy, requests in missing
         ]
         for index, batch in pool.map(units, label, size=_letters):
-            ctx.ws.records.add(*batch.audio)
             part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
+            ctx.book_unit(part, pool.seconds[index], wants)
+            ctx.ws.records.add(*batch.audio)
             ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
-            ctx.check()
+            ctx.go_on()
 
 
 def _shared(
@@ -143,8 +144,9 @@ def score(
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
                 made = [one.rollout.id for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(names), made)}"
+                ctx.book_unit(part, pool.seconds[index], wants)
                 ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
-                ctx.check()
+                ctx.go_on()
     if composition is not None:
         names |= {*composition.scorers}
     return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in names]

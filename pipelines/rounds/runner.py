@@ -1,6 +1,7 @@
 """Carrying out a round: lease it, run its stages one after the other, write a manifest after each."""
 
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -47,25 +48,36 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
         round_ = changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
         try:
             check_budget(ws.records, project=round_.project, round=round_.id)
+            say(f"{number}/{len(stages)} {stage.value}")
+            outcome = _worked_on(ws, round_, stage, lease)
         except BudgetSpent as error:
             say(str(error))
             return released(ws, round_, RoundStatus.PAUSED, error=str(error))
-        say(f"{number}/{len(stages)} {stage.value}")
-        started = datetime.now(UTC)
-        with _failure_recorded(ws, round_):
-            outcome = STAGES[stage](RoundContext.of(ws, round_, lease.check))
-            if isinstance(outcome, Outcome):
-                _record(ws, round_, stage, outcome, started)
         if isinstance(outcome, Waiting):
             say(outcome.message)
             return released(ws, round_, RoundStatus.WAITING)
     return released(ws, round_, RoundStatus.DONE)
 
 
+def _worked_on(ws: Workspace, round_: Round, stage: Stage, lease: Lease) -> Outcome | Waiting:
+    started, cpu_s = datetime.now(UTC), time.process_time()
+    with _failure_recorded(ws, round_):
+        outcome = STAGES[stage](RoundContext.of(ws, round_, lease.check))
+        if isinstance(outcome, Outcome):
+            _record(ws, round_, stage, outcome, started, time.process_time() - cpu_s)
+    return outcome
+
+
 def _record(
-    ws: Workspace, round_: Round, stage: Stage, outcome: Outcome, started: datetime
+    ws: Workspace,
+    round_: Round,
+    stage: Stage,
+    outcome: Outcome,
+    started: datetime,
+    cpu_s: float,
 ) -> None:
-    """The manifest and the cost of a stage, in one transaction."""
+    """The manifest of a stage and what it cost in this process (workers' units are booked one by one), in one
+    transaction."""
     finished = datetime.now(UTC)
     run = StageRun(
         id=stage_run_id(round_.id, stage),
@@ -87,7 +99,7 @@ def _record(
             project=round_.project,
             round=round_.id,
             kind=CostKind.CPU,
-            quantity=(finished - started).total_seconds(),
+            quantity=cpu_s,
             key=("stage", stage.value),
             note={"stage": stage.value},
         )
@@ -98,7 +110,7 @@ def _failure_recorded(ws: Workspace, round_: Round) -> Iterator[None]:
     """What ends a stage early is stored with the round: a failure with its cause, an interruption as queued."""
     try:
         yield
-    except Stopped:
+    except (Stopped, BudgetSpent):
         raise
     except TrivoxError as error:
         _let_go(ws, round_, RoundStatus.FAILED, str(error))

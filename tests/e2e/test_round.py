@@ -154,7 +154,13 @@ def test_manifests_and_costs(mini: MiniRound) -> None:
         stage for stage in STAGES if stage is not Stage.TRAIN_REWARD
     ]
     assert all(run.inputs and run.outputs for run in runs)
-    assert len(mini.ws.records.find(CostEntry, round=mini.round.id)) == len(runs)
+    costs = mini.ws.records.find(CostEntry, round=mini.round.id)
+    stages = [one.note["stage"] for one in costs if "part" not in one.note]
+    assert stages == [run.stage.value for run in runs]
+    units = [one for one in costs if "part" in one.note]
+    assert {one.note["stage"] for one in units} == {"rollout", "score", "evaluate"}
+    assert len({one.note["part"] for one in units}) == len(units)
+    assert all(one.kind == "cpu" and one.quantity > 0 for one in units)
 
 
 def test_publishing_twice_decides_once(mini: MiniRound) -> None:

@@ -53,6 +53,8 @@ def test_a_pool_is_used_for_several_maps_and_for_none(ray_session: None) -> None
         assert list(pool.map([], "nothing")) == []
         assert dict(pool.map([1], "one")) == {0: ("", 2)}
         assert dict(pool.map([2, 3], "two")) == {0: ("", 4), 1: ("", 6)}
+        # How long the actor worked on each: it sleeps 0.04 s over the first, not over the second.
+        assert pool.seconds.keys() == {0, 1} and pool.seconds[0] >= 0.04 > 0 < pool.seconds[1]
         assert dict(pool.map(["threads"], "threads")) == {0: "1"}
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.pipelines.conftest import FakeStages, Queue
+from trivox.pipelines.pools.cluster import Resources
 from trivox.pipelines.rounds import lease
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
@@ -293,3 +294,34 @@ def test_rounds_by_rewards_have_three_stages(
             -3:
         ]
     assert len(fakes.ran) == 9
+
+
+def test_a_budget_spent_inside_a_stage_pauses_between_two_units(
+    ws: Workspace, queued: Queue, fakes: FakeStages
+) -> None:
+    """Three units of 10 s on 2 CPUs and half a GPU, 25 CPU seconds allowed: the second goes over, the third is not
+    begun. Raised, the round ends; the units that were made are not paid again."""
+    half = Resources(cpus=2.0, gpus=0.5)
+    made: list[str] = []
+
+    def score(ctx: RoundContext) -> Outcome:
+        for part in ("a", "b", "c"):
+            ctx.book_unit(part, 10.0, half)
+            made.append(part)
+            ctx.go_on()
+        return Outcome({}, {})
+
+    fakes.answers[Stage.SCORE] = score
+    round_ = queued()
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=25.0, round=round_.id)
+    paused = run_round(ws, round_.id)
+    assert (paused.status, paused.stage, made) == (RoundStatus.PAUSED, Stage.SCORE, ["a", "b"])
+    assert paused.worker is None and "25 s of cpu are spent" in (paused.error or "")
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=500.0, round=round_.id)
+    RoundService(ws).resume(round_.id)
+    assert run_round(ws, round_.id).status is RoundStatus.DONE
+    units = [one for one in ws.records.find(CostEntry, round=round_.id) if "part" in one.note]
+    assert [(one.kind, one.quantity, one.note["part"]) for one in units] == [
+        (kind, quantity, part) for part in "abc" for kind, quantity in (("cpu", 20), ("gpu", 5))
+    ]
+    assert {one.note["stage"] for one in units} == {"score"}
