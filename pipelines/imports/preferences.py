@@ -179,7 +179,8 @@ class _Taking:
             raise Refused(
                 f"no {missing[0]}", f"{self.form.name} has {', '.join(self.form.required)}"
             )
-        pair = self._whole(rows) or self._foreign(label, self.form.read(rows), split)
+        whole = self._whole(rows)
+        pair = whole or self._foreign(label, self.form.read(rows), split)
         key, digest = (
             pair.preference.id,
             content_hash([pair.preference.chosen, pair.preference.rejected]),
@@ -191,6 +192,7 @@ class _Taking:
         if earlier is not None:
             raise Refused(f"id {key!r} is that of an earlier row", "give it an id of its own")
         self.members.add("preference", [(key, digest)])
+        self.report.whole += whole is not None
         return pair
 
     def _whole(self, rows: list[Columns]) -> Pair | None:
@@ -209,7 +211,6 @@ class _Taking:
         for one in pair.speakers:
             check_speaker(self.ws, replace(one, project=self.ws.project))
         self._adopt(pair, rows)
-        self.report.whole += 1
         return pair
 
     def _check(self, pair: Pair) -> None:

@@ -229,7 +229,34 @@ def test_hostile_paths_and_lines_are_refused_by_name(
     assert b"secret" not in b"".join(f.read_bytes() for f in (other.root / "audio").rglob("*.flac"))
 
 
-@pytest.mark.parametrize("form", ["pairs", "cosyvoice", "trl"])
+@pytest.mark.parametrize("form", ["pairs-jsonl", "nemo-pairs", "grm"])
+def test_pairs_that_come_twice(filled: Filled, tmp_path: Path, form: str) -> None:
+    """Again as they were: counted, taken once. Of one id but the other way round: refused by name and kept."""
+    ws, other = filled(prompts=2), filled("other", prompts=0)
+    export_preferences(ws, tmp_path / "out", form)
+    pairs = read_pairs(tmp_path / "out", form)
+    turned = json.loads(json.dumps(pairs[0]))
+    held = json.loads(turned[0][HELD])
+    told = json.loads(held["records"])
+    told |= {"chosen": told["rejected"], "rejected": told["chosen"]}
+    told["preference"] |= {"chosen": told["chosen"]["id"], "rejected": told["rejected"]["id"]}
+    turned[0][HELD] = json.dumps(held | {"records": json.dumps(told)})
+    for path in (tmp_path / "out").glob("*.jsonl"):
+        path.unlink()
+    lines = [json.dumps(row) for rows in (*pairs, pairs[0], turned) for row in rows]
+    (tmp_path / "out" / "train.jsonl").write_text("\n".join(lines) + "\n")
+    report = take(other, tmp_path / "out", form)
+    assert report.taken == report.whole == len(pairs) and report.repeated == 1
+    assert len(report.refused) == len(turned)
+    first = report.refused[0]
+    assert "is that of an earlier row" in first.reason and first.remedy
+    assert first.row.startswith(f"train.jsonl:{len(lines) - len(turned) + 1}")
+    assert report.quarantine is not None
+
+
+@pytest.mark.parametrize(
+    "form", ["pairs", "cosyvoice", "trl", "trl-dpo-tokens", "trl-reward-tokens"]
+)
 def test_tables_that_are_cut_off_or_of_another_type(
     filled: Filled, tmp_path: Path, form: str
 ) -> None:
@@ -237,13 +264,17 @@ def test_tables_that_are_cut_off_or_of_another_type(
     from pyarrow import parquet
 
     ws, other = filled(prompts=6), filled("other", prompts=0)
-    export_preferences(ws, tmp_path / "out", form)
+    export_preferences(ws, tmp_path / "out", form, prompt_tokens=tokens_of)
     files = sorted((tmp_path / "out").rglob("*.parquet")) or sorted(
         (tmp_path / "out").rglob("*.arrow")
     )
     whole, cut = files[-1], files[0]
     cut.write_bytes(cut.read_bytes()[: -cut.stat().st_size // 3])
-    table = parquet.read_table(whole) if form != "trl" else pa.ipc.open_stream(whole).read_all()
+    table = (
+        parquet.read_table(whole)
+        if not form.startswith("trl")
+        else pa.ipc.open_stream(whole).read_all()
+    )
     wrong = table.set_column(
         table.column_names.index("margin" if form != "cosyvoice" else "text"),
         "margin" if form != "cosyvoice" else "text",
