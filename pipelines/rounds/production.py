@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from trivox.pipelines.consent import require_consent
+from trivox.pipelines.pools.cluster import ensure_ray
 from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
@@ -87,7 +88,8 @@ def _fill_in(
     settings, round_ = ctx.config.rollout, ctx.round
     arguments = (ctx.ws.root, ctx.backbone_folder, settings.slots, round_.project, round_.id)
     wants = settings.resources.resources
-    with WorkerPool(RolloutWorker, settings.workers, *arguments, resources=wants) as pool:
+    workers = _workers(ctx, settings.workers, len(missing))
+    with WorkerPool(RolloutWorker, workers, *arguments, resources=wants) as pool:
         adapters = _shared(ctx, {policy.id: policy for policy, _ in missing})
         units = [
             RolloutUnit(requests, adapters[policy.id], policy.id, sampling)
@@ -99,6 +101,13 @@ def _fill_in(
             ctx.ws.records.add(*batch.audio)
             ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
             ctx.go_on()
+
+
+def _workers(ctx: RoundContext, wanted: int, units: int) -> int:
+    """No more than there are units: the start of an actor is dear. A Ray of this machine alone is made for the
+    largest pool of the round, whichever comes first."""
+    ensure_ray(max(ctx.config.rollout.workers, ctx.config.score.workers))
+    return min(wanted, units)
 
 
 def _shared(
@@ -138,9 +147,8 @@ def score(
         batches = chunks(requests, ctx.config.score.unit)
         arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id, composition)
         wants = ctx.config.score.resources.resources
-        with WorkerPool(
-            ScoringWorker, ctx.config.score.workers, *arguments, resources=wants
-        ) as pool:
+        workers = _workers(ctx, ctx.config.score.workers, len(batches))
+        with WorkerPool(ScoringWorker, workers, *arguments, resources=wants) as pool:
             for index, scores in pool.map([tuple(batch) for batch in batches], label):
                 made = [one.rollout.id for one in batches[index]]
                 part = f"scores-{derived_id('part', sorted(names), made)}"
