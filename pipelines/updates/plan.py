@@ -62,6 +62,13 @@ class Plan:
         return derived_id("po", self.project, "update", self.parent.id, named, composed, asked)
 
     @property
+    def full(self) -> bool:
+        """Whether all weights train: then a backbone is made, and no adapter."""
+        recipe = self.recipe
+        settings = recipe.preference_settings if recipe.algorithm == "dpo" else recipe.gradient
+        return settings.lora_rank == 0
+
+    @property
     def watchers(self) -> tuple[str, ...]:
         """Scorers of the held-out answers."""
         watch = self.recipe.watch
@@ -107,8 +114,8 @@ class Plan:
 
 def plan_of(ws: Workspace, recipe: UpdateRecipe, name: str) -> Plan:
     """Raises NotFound for a parent, set or composition that is not there; ConfigError for a parent of another
-    branch or with a file missing, an empty preference set, prompts of another branch, watchers of a family that
-    rewards; UsageError for a name that is another's."""
+    branch, with a file missing, or that is an adapter where all weights are to be trained, an empty preference
+    set, prompts of another branch, watchers of a family that rewards; UsageError for a name that is another's."""
     parent = resolve(ws, recipe.parent)
     backbone = parent if parent.backbone is None else ws.records.get(PolicyVersion, parent.backbone)
     _check_parent(ws, recipe, parent, backbone)
@@ -128,6 +135,7 @@ def plan_of(ws: Workspace, recipe: UpdateRecipe, name: str) -> Plan:
         train,
         held_out,
     )
+    _check_full(plan)
     _check_watchers(plan)
     for other in ws.records.find(PolicyVersion, project=ws.project, name=name):
         if other.id != plan.id:
@@ -154,6 +162,14 @@ def _check_parent(
         raise ConfigError(
             f"policy {parent.name}: {folder / ADAPTER_WEIGHTS} has hash {found[:12]}, registered is "
             f"{parent.artefact_hash[:12]}: the file was changed or cut short: bring it back, or train it again"
+        )
+
+
+def _check_full(plan: Plan) -> None:
+    if plan.full and plan.parent.backbone is not None:
+        raise ConfigError(
+            f"policy {plan.parent.name} is an adapter and all weights are to be trained (lora_rank 0): start from "
+            "a backbone, or train the adapter further"
         )
 
 

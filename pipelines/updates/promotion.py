@@ -23,9 +23,10 @@ def promote(
     ws: Workspace, policy: PolicyVersion, *, by: By = THE_SYSTEM, force: str | None = None
 ) -> Decision:
     """Put a version in use. An adapter needs a comparison, on its branch and with what is in use there, that it
-    won and in which nothing got worse; a backbone a merge that passed on all branches, and no promoted adapter of
-    another backbone that the merge does not cover: those that it folded in are retired with the old backbone,
-    those that it carried over are promoted with it. force: the reason to promote without; it is kept.
+    won and in which nothing got worse. A backbone needs a merge that passed on all branches, or, where all its
+    weights were trained, such a comparison on each branch and one of them won; and no promoted adapter of another
+    backbone that the merge does not cover: those that it folded in are retired with the old backbone, those that
+    it carried over are promoted with it. force: the reason to promote without; it is kept.
 
     Raises UsageError with everything that speaks against it; nothing is changed then.
     """
@@ -117,10 +118,40 @@ def _case_of_backbone(
 ) -> tuple[list[str], dict[str, Any], bool]:
     merged = ws.records.find(Decision, project=ws.project, subject=policy.id, kind=MERGE)
     if not merged:
-        told = "no merge measured it on all three branches: make it with `trivox policy merge`"
-        return [told, *_uncovered(ws, policy, {})], {}, True
+        return _case_of_full(ws, policy)
     evidence = merged[-1].evidence
     return [*evidence["faults"], *_uncovered(ws, policy, evidence)], evidence, True
+
+
+def _case_of_full(ws: Workspace, policy: PolicyVersion) -> tuple[list[str], dict[str, Any], bool]:
+    """All weights trained: compared on every branch with what it runs on, worse on none, won on one at least."""
+    faults, found = list[str](), dict[Branch, Evaluation]()
+    for branch in Branch:
+        now = promoted(ws, branch) or promoted(ws, None) or _parent(ws, policy)
+        held = [
+            one
+            for one in ws.records.find(Evaluation, project=ws.project, policy=policy.id)
+            if one.parent == now.id and one.suite.startswith(f"{branch.value}-")
+        ]
+        if held:
+            found[branch] = held[-1]
+            faults += [f"{branch.value}: {fault}" for fault in held[-1].results["inferior"]]
+        else:
+            faults.append(
+                f"{branch.value}: no merge and no comparison with {now.name} measured it: run "
+                f"`trivox policy compare {policy.name} --branch {branch.value}`"
+            )
+    if found and all(one.results["not_won"] for one in found.values()):
+        faults.append(f"it won on no branch of {', '.join(branch.value for branch in found)}")
+    evidence = {"evaluations": {branch.value: one.id for branch, one in found.items()}}
+    proxy = any(one.proxy for one in found.values()) or len(found) < len(Branch)
+    return [*faults, *_uncovered(ws, policy, {})], evidence, proxy
+
+
+def _parent(ws: Workspace, policy: PolicyVersion) -> PolicyVersion:
+    """The heaviest; a backbone without one is its own."""
+    parents = sorted(policy.parents, key=lambda one: -policy.parents[one])
+    return ws.records.get(PolicyVersion, parents[0]) if parents else policy
 
 
 def _uncovered(ws: Workspace, policy: PolicyVersion, evidence: dict[str, Any]) -> list[str]:

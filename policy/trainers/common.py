@@ -11,9 +11,11 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, TrainerCallback
 
-from trivox.platform.errors import WorkError
-from trivox.policy.backbone import Backbone
+from trivox.platform.errors import ConfigError, WorkError
+from trivox.platform.hashing import sha256_file
+from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.modeling import TrivoxForCausalLM
+from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
 
 # TRL asks a hub about its version at every start unless told not to.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -68,6 +70,29 @@ def started(lm: PreTrainedModel, adapter: Path | None) -> Any:
     return PeftModel.from_pretrained(lm, adapter, is_trainable=True)
 
 
+def check_start(trainer: str, start: Path | None, backbone_folder: Path, lora_rank: int) -> None:
+    """Raises ConfigError for a start where all weights train, and as `check_adapter` does."""
+    if start is None:
+        return
+    if lora_rank == 0:
+        raise ConfigError(
+            f"{trainer}: lora_rank 0 trains all weights and start {start} is an adapter: "
+            "train the adapter further, or start from a backbone"
+        )
+    check_adapter(start, backbone_hash(backbone_folder))
+
+
+def unfrozen(backbone: Backbone, audio_adapter: bool = False) -> PreTrainedModel:
+    """The language model with all its weights to be trained, as they were stored, for a whole backbone is written
+    again. The encoder never is, the audio adapter if it is said."""
+    lm = stored_weights(backbone)
+    lm.requires_grad_(True)
+    if isinstance(lm, TrivoxForCausalLM) and lm.hears:
+        lm.model.encoder.requires_grad_(False)
+        lm.model.adapter.requires_grad_(audio_adapter)
+    return lm
+
+
 def stored_weights(backbone: Backbone) -> PreTrainedModel:
     """The language model of a backbone in float32, with the weights as they were stored."""
     lm = backbone.lm
@@ -87,6 +112,16 @@ def save_backbone(model: torch.nn.Module, backbone: Backbone, folder: Path) -> N
         elif source.name not in ignored(str(backbone.folder), [source.name]):
             shutil.copyfile(source, folder / source.name)
     model.save_pretrained(folder)  # type: ignore[operator]  # of transformers
+
+
+def save_trained(model: torch.nn.Module, backbone: Backbone, full: bool, folder: Path) -> str:
+    """Write what was trained, a whole backbone or the adapter "default"; returns its hash."""
+    if full:
+        save_backbone(model, backbone, folder)
+        return backbone_hash(folder)
+    model.save_pretrained(folder, selected_adapters=["default"])  # type: ignore[operator]  # of peft
+    (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone.folder) + "\n")
+    return sha256_file(folder / ADAPTER_WEIGHTS)
 
 
 def check_finite(trainer: str, loss: float, model: torch.nn.Module) -> None:

@@ -1,32 +1,37 @@
-"""Direct preference optimisation (Rafailov et al. 2023) of a branch adapter, on `trl.DPOTrainer`."""
+"""Direct preference optimisation (Rafailov et al. 2023) of an adapter or of all weights, on `trl.DPOTrainer`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from datasets import Dataset
 from peft import get_peft_model
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import PrinterCallback, set_seed
 
 from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
-from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.modeling import default_dtype
+from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS, claim, latest, sweep
 from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     OnFigures,
     check_finite,
+    check_start,
     figures_callback,
     lora_config,
     numbers,
     quiet_arguments,
+    save_trained,
     started,
     step_callback,
+    unfrozen,
 )
 from trivox.policy.trainers.common import (
     TrainedAdapter as TrainedAdapter,
@@ -52,18 +57,19 @@ class DPOSettings(BaseModel):
     sft_weight: float = Field(1.0, ge=0)
     """Weight of the negative log-likelihood of the chosen answer beside the preference loss; 0 leaves it out."""
     learning_rate: float = Field(1e-4, gt=0)
-    """Of AdamW at its highest; it rises over the warm-up and falls as a cosine."""
+    """Of AdamW at its highest; it rises over the warm-up and falls as a cosine. All weights want about a tenth."""
     epochs: int = Field(2, ge=1)
     """How often every pair is seen."""
     batch_size: int = Field(8, ge=1)
     """Pairs in one step."""
-    lora_rank: int = Field(16, ge=1)
-    """Rank of the update of each linear layer (Hu et al. 2021)."""
+    lora_rank: int = Field(16, ge=0)
+    """Rank of the update of each linear layer of the language model (Hu et al. 2021); 0: all its weights train,
+    and what the reference finds of the pairs is kept before they do."""
     lora_alpha: int = Field(32, ge=1)
     """The update is scaled by alpha / rank."""
     train_tokens: bool = False
-    """Whether the rows of the tokens and the head are trained too, in full, as a model with new audio tokens needs
-    it."""
+    """With LoRA: whether the rows of the tokens and the head are trained too, in full, as a model with new audio
+    tokens needs it."""
     warmup_share: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
     reference_every: int = Field(0, ge=0)
@@ -74,6 +80,16 @@ class DPOSettings(BaseModel):
     """Steps between checkpoints, from which a run that was stopped goes on."""
     recompute: bool = False
     """Whether activations are computed again in the backward pass: less memory, a third more time."""
+
+    @model_validator(mode="after")
+    def _reference_can_move(self) -> Self:
+        if self.reference_every and not self.lora_rank:
+            raise ValueError(
+                f"reference_every is {self.reference_every} and lora_rank 0 trains all weights: the "
+                "reference of a run moves with an adapter alone: set reference_every to 0, and start each round "
+                "from the last one"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,8 @@ def train_dpo(
     on_figures: OnFigures | None = None,
 ) -> TrainedAdapter:
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
-    adapter off, or a frozen copy of the adapter `start`, which is then trained further. No loss covers
+    adapter off, or a frozen copy of the adapter `start`, which is then trained further. With lora_rank 0 the
+    folder gets a whole backbone, and the reference's log-probabilities are taken before it learns. No loss covers
     carried_ids, which completions hold without the policy having chosen them. reference_cache: a folder in which
     the reference's log-probabilities are kept, by the hash of its weights and of the pairs. A folder with
     checkpoints of the same run is gone on with, to the same weights as without the stop.
@@ -116,8 +133,8 @@ def train_dpo(
     a loss or a weight that is not finite.
     """
     _check(pairs)
-    if start is not None:
-        check_adapter(start, backbone_hash(backbone_folder))
+    full = settings.lora_rank == 0
+    check_start("DPO", start, backbone_folder, settings.lora_rank)
     if reference_cache is not None and settings.reference_every:
         raise ConfigError(
             f"DPO: the reference moves every {settings.reference_every} steps, so its log-probabilities cannot be "
@@ -128,6 +145,7 @@ def train_dpo(
         None if start is None else sha256_file(start / ADAPTER_WEIGHTS),
         pairs,
         carried_ids,
+        torch.float32 if full else default_dtype(),
     )
     claim(folder, _fingerprint(key, pairs, settings, seed))
     backbone = Backbone.load(backbone_folder)
@@ -136,16 +154,14 @@ def train_dpo(
         trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
         if on_figures is not None:
             trainer.add_callback(figures_callback(on_figures))
-        if reference_cache is not None:
+        if full or reference_cache is not None:
             known = stored_reference(trainer, reference_cache, key, len(pairs), settings.batch_size)
             trainer.data_collator = replace(trainer.data_collator, reference=known)
         result = trainer.train(resume_from_checkpoint=latest(folder))
     check_finite("DPO", result.training_loss, trainer.model)
-    trainer.model.save_pretrained(folder, selected_adapters=["default"])
-    (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone_folder) + "\n")
+    weights = save_trained(trainer.model, backbone, full, folder)
     sweep(folder)
     metrics = [numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
-    weights = sha256_file(folder / ADAPTER_WEIGHTS)
     return TrainedAdapter(folder, weights, trainer.state.global_step, metrics)
 
 
@@ -185,6 +201,7 @@ def _trainer(
     from transformers import AutoTokenizer
     from trl import DPOConfig
 
+    full = settings.lora_rank == 0
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)
     arguments = DPOConfig(
         **quiet_arguments(folder, seed),
@@ -199,11 +216,14 @@ def _trainer(
         save_steps=settings.checkpoint_every,
         save_total_limit=KEPT_CHECKPOINTS,
         activation_checkpointing=settings.recompute,
+        precompute_ref_log_probs=full,  # by us; it keeps trl from loading a model of its own as the reference
     )
     weighed = [pair if settings.confidence_weights else replace(pair, weight=1.0) for pair in pairs]
     whole = TOKEN_MODULES if settings.train_tokens else ()
-    config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha, whole)
-    model = started(backbone.lm, start)
+    config = None
+    if not full:
+        config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha, whole)
+    model = unfrozen(backbone) if full else started(backbone.lm, start)
     if settings.reference_every and start is None:
         model = get_peft_model(backbone.lm, config)  # then trl keeps a copy, which can move
     trainer = trainer_class()(

@@ -68,6 +68,9 @@ def trainer_class() -> type:
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # the collator has them
+
         def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
             outputs, sums, chosen_mean = self._forward(model, inputs)
             reference = self._reference(inputs)

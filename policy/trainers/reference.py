@@ -24,21 +24,34 @@ Reference = tuple[Tensor, Tensor]
 
 
 def reference_key(
-    backbone: str, start: str | None, pairs: Sequence["TokenPair"], carried: Sequence[int]
+    backbone: str,
+    start: str | None,
+    pairs: Sequence["TokenPair"],
+    carried: Sequence[int],
+    dtype: torch.dtype,
 ) -> str:
-    """A hash of the reference's weights (backbone and adapter, by their hashes) and of what it is asked."""
+    """A hash of the reference's weights (backbone and adapter, by their hashes, as they are held in memory) and of
+    what it is asked."""
     asked = [
         [p.prompt, p.chosen, p.rejected, [sha256(clip.tobytes()).hexdigest() for clip in p.audio]]
         for p in pairs
     ]
-    return content_hash([backbone, start, list(carried), [content_hash(one) for one in asked]])
+    held = str(dtype)
+    return content_hash(
+        [backbone, start, held, list(carried), [content_hash(one) for one in asked]]
+    )
 
 
-def stored_reference(trainer: Any, cache: Path, key: str, pairs: int, batch: int) -> Reference:
-    """Log-probabilities of the chosen and the rejected, float [pairs] each, from the cache, or into it.
+def stored_reference(
+    trainer: Any, cache: Path | None, key: str, pairs: int, batch: int
+) -> Reference:
+    """Log-probabilities of the chosen and the rejected, float [pairs] each, from the cache, or into it; without
+    one they are only computed.
 
     Raises ConfigError, naming the file, for one that is damaged or of another number of pairs.
     """
+    if cache is None:
+        return _computed(trainer, pairs, batch)
     file = cache / f"{key}.safetensors"
     if not file.exists():
         found = _computed(trainer, pairs, batch)

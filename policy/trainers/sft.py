@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import set_seed
 
@@ -18,7 +17,7 @@ from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import content_hash, sha256_file
 from trivox.platform.records import Branch
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
-from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.rows import Row
 from trivox.policy.trainers.batches import BatchPlan, branch_of, plan_batches
 from trivox.policy.trainers.checkpoints import claim, latest, sweep
@@ -26,9 +25,10 @@ from trivox.policy.trainers.common import (
     OnFigures,
     TrainedAdapter,
     check_finite,
+    check_start,
     figures_callback,
     numbers,
-    save_backbone,
+    save_trained,
 )
 from trivox.policy.trainers.sft_trainer import Job, make_trainer
 
@@ -94,8 +94,7 @@ def train_sft(
     checkpoints of another run, a start of another backbone or one with lora_rank 0; NotFound for a start that is
     not there; WorkError for a loss or a weight that is not finite.
     """
-    if start is not None:
-        check_start(start, backbone_folder, settings)
+    check_start("SFT", start, backbone_folder, settings.lora_rank)
     backbone = Backbone.load(backbone_folder)
     check_rows(backbone, rows)
     plan = plan_rows(backbone, rows, settings, seed, weights)
@@ -108,20 +107,10 @@ def train_sft(
             trainer.add_callback(figures_callback(on_figures))
         result = trainer.train(resume_from_checkpoint=latest(folder))
     check_finite("SFT", result.training_loss, trainer.model)
-    weights_hash = _save(trainer.model, backbone, settings, folder)
+    weights_hash = save_trained(trainer.model, backbone, settings.lora_rank == 0, folder)
     sweep(folder)
     metrics = [_kept(entry) for entry in trainer.state.log_history if "loss" in entry]
     return TrainedAdapter(folder, weights_hash, trainer.state.global_step, metrics)
-
-
-def check_start(start: Path, backbone_folder: Path, settings: SFTSettings) -> None:
-    """Raises as `train_sft` does for a start."""
-    if settings.lora_rank == 0:
-        raise ConfigError(
-            f"SFT: lora_rank 0 trains all weights and start {start} is an adapter: "
-            "train the adapter further, or start from a backbone"
-        )
-    check_adapter(start, backbone_hash(backbone_folder))
 
 
 def check_rows(backbone: Backbone, rows: Sequence[Row], names: Sequence[str] = ()) -> None:
@@ -215,13 +204,3 @@ def _kept(entry: dict[str, Any]) -> dict[str, float]:
     """Ours, for TRL's counts begin again after a stop and its means weigh each batch the same."""
     named = ("step", "loss", "learning_rate", "grad_norm")
     return {key: value for key, value in numbers(entry).items() if key in named or "/" in key}
-
-
-def _save(model: torch.nn.Module, backbone: Backbone, settings: SFTSettings, folder: Path) -> str:
-    """Write what was trained; returns its hash."""
-    if settings.lora_rank == 0:
-        save_backbone(model, backbone, folder)
-        return backbone_hash(folder)
-    model.save_pretrained(folder, selected_adapters=["default"])  # type: ignore[operator]  # torch types attributes as modules
-    (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(backbone.folder) + "\n")
-    return sha256_file(folder / ADAPTER_WEIGHTS)

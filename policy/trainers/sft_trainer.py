@@ -26,7 +26,7 @@ from trivox.policy.trainers.common import (
     quiet_arguments,
     started,
     step_callback,
-    stored_weights,
+    unfrozen,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Job:
 def make_trainer(job: Job) -> Any:
     """The trainer before its first step."""
     full = job.settings.lora_rank == 0
-    lm = _unfrozen(job) if full else job.backbone.lm
+    lm = unfrozen(job.backbone, job.settings.train_adapter) if full else job.backbone.lm
     trainer = _trainer_class()(
         model=started(lm, job.start),
         args=_arguments(job),
@@ -72,17 +72,6 @@ def _widen(model: torch.nn.Module) -> None:
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
-
-
-def _unfrozen(job: Job) -> PreTrainedModel:
-    """All weights but those of the encoder, and of the audio adapter if it is not to be trained; as they were
-    stored, for a whole backbone is written again."""
-    lm = stored_weights(job.backbone)
-    lm.requires_grad_(True)
-    if isinstance(lm, TrivoxForCausalLM) and lm.hears:
-        lm.model.encoder.requires_grad_(False)
-        lm.model.adapter.requires_grad_(job.settings.train_adapter)
-    return lm
 
 
 def _lora(lm: PreTrainedModel, settings: "SFTSettings") -> Any:

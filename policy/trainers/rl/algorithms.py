@@ -89,7 +89,7 @@ class GRPO:
             penalty = kl_estimate(now.logprobs, part.reference, "k3")
             losses = losses + self.controller.coefficient * penalty
         loss = aggregated(losses, mask, settings.normalisation, settings.max_tokens)
-        loss = loss - settings.entropy_coefficient * now.entropy[mask].mean()
+        loss = _explored(loss, now, mask, settings.entropy_coefficient)
         return loss, _clipped(ratio, mask, settings.clip_low, settings.clip_high)
 
     def figures(self, parts: Sequence[Minibatch]) -> Figures:
@@ -121,7 +121,7 @@ class PPO:
         losses = clipped_objective(ratio, part.advantages, settings.clip_low, settings.clip_high)
         losses = losses * part.agreement.weights
         policy_loss = aggregated(losses, mask, "dapo", settings.max_tokens)
-        policy_loss = policy_loss - settings.entropy_coefficient * now.entropy[mask].mean()
+        policy_loss = _explored(policy_loss, now, mask, settings.entropy_coefficient)
         # The value head reads detached states, so the sum of both losses mixes no gradients.
         clipped = _clipped(ratio, mask, settings.clip_low, settings.clip_high)
         return policy_loss + value_loss, figures | clipped
@@ -129,6 +129,11 @@ class PPO:
     def figures(self, parts: Sequence[Minibatch]) -> Figures:
         explained = explained_variance(parts)
         return {} if explained is None else {"explained_variance": explained}
+
+
+def _explored(loss: Tensor, now: Said, mask: Tensor, coefficient: float) -> Tensor:
+    """The loss less the entropy bonus; without a weight nothing is added to the graph."""
+    return loss - coefficient * now.entropy[mask].mean() if coefficient else loss
 
 
 def _clipped(ratio: Tensor, mask: Tensor, low: float, high: float) -> Figures:

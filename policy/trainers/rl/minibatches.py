@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from trivox.policy.trainers.rl.agreement import Agreement, Bounds, compare
 from trivox.policy.trainers.rl.episodes import Batch, Episode, batch_of
 from trivox.policy.trainers.rl.logprobs import said
+from trivox.policy.trainers.rl.reference import Reference
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """old, reference: log-probabilities float [R, T] by the policy before the update and by the adapter-off model;
-    values of the critic before the update; agreement with the engine; advantages and returns are filled in once
-    they are known. rows: the numbers of its turns among those of the step."""
+    """old, reference: log-probabilities float [R, T] by the policy before the update and by the reference; values
+    of the critic before the update; agreement with the engine; advantages and returns are filled in once they are
+    known. rows: the numbers of its turns among those of the step."""
 
     batch: Batch
     rows: tuple[int, ...]
@@ -34,6 +35,7 @@ class Minibatch:
 
 def minibatches(
     model: Any,
+    reference: Reference,
     critic: nn.Module | None,
     episodes: Sequence[Episode],
     size: int,
@@ -48,18 +50,23 @@ def minibatches(
     for begin in range(0, len(order), size):
         rows = order[begin : begin + size]
         batch = batch_of([turns[row][0] for row in rows], [turns[row][1] for row in rows], pad)
-        made.append(_known(model, critic, batch.to(model.device), tuple(rows), bounds))
+        made.append(_known(model, reference, critic, batch.to(model.device), tuple(rows), bounds))
     return made
 
 
 @torch.no_grad()
 def _known(
-    model: Any, critic: nn.Module | None, batch: Batch, rows: tuple[int, ...], bounds: Bounds
+    model: Any,
+    reference: Reference,
+    critic: nn.Module | None,
+    batch: Batch,
+    rows: tuple[int, ...],
+    bounds: Bounds,
 ) -> Minibatch:
     now = said(model, batch)
-    with model.disable_adapter():
-        reference = said(model, batch).logprobs
+    with reference.using() as other:
+        theirs = said(other, batch).logprobs
     empty = torch.zeros_like(now.logprobs)
     values = empty if critic is None else critic(now.hidden)
     agreement = compare(batch, now.logprobs, bounds)
-    return Minibatch(batch, rows, now.logprobs, reference, values, agreement, empty, empty)
+    return Minibatch(batch, rows, now.logprobs, theirs, values, agreement, empty, empty)

@@ -1,4 +1,4 @@
-"""One run of PPO or GRPO on a branch adapter: roll out, reward, update, watch; resumable."""
+"""One run of PPO or GRPO on a branch adapter or on all weights: roll out, reward, update, watch; resumable."""
 
 import json
 import time
@@ -17,15 +17,18 @@ from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.engine import InProcessEngine, RolloutEngine
-from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.rows import Row, collate
 from trivox.policy.trainers.checkpoints import claim, latest, save_state, sweep
 from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     TrainedAdapter,
     check_finite,
+    check_start,
     lora_config,
+    save_trained,
     started,
+    unfrozen,
 )
 from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, calibrated
 from trivox.policy.trainers.rl.ahead import Ahead, ahead_of
@@ -43,6 +46,7 @@ from trivox.policy.trainers.rl.figures import (
 from trivox.policy.trainers.rl.kl import KLController
 from trivox.policy.trainers.rl.logprobs import said
 from trivox.policy.trainers.rl.minibatches import Minibatch, minibatches
+from trivox.policy.trainers.rl.reference import AdapterOff, FrozenCopy, Reference
 from trivox.policy.trainers.rl.settings import GRPOSettings, PolicyGradientSettings, PPOSettings
 from trivox.policy.trainers.rl.sources import EpisodeSource
 from trivox.policy.trainers.rl.watchers import Bound, Guard, Probe, Stateful, TextWatcher, Watcher
@@ -79,15 +83,16 @@ class Job:
 
 def train_grpo(job: Job, settings: GRPOSettings) -> TrainedAdapter:
     """Group relative policy optimisation of a LoRA adapter on what it itself says; the reference is the backbone
-    with the adapter off. A folder with checkpoints of the same run is gone on with, to the same weights.
+    with the adapter off. With lora_rank 0 the folder gets a whole backbone, and the reference is a copy of the one
+    that the run began with. A folder with checkpoints of the same run is gone on with, to the same weights.
 
     metrics, by step: reward, reward_std, kl and entropy (nats per action), clip_share, grad_norm, loss, length,
     end_rate, repetition, failed and left_out (episodes), logprob_gap, masked_share, seconds of each phase, and
     what watchers add; with staleness also staleness (mean, in updates) and stale (episodes older than allowed).
 
-    Raises ConfigError for settings that cannot work together, checkpoints of another run or a start of another
-    backbone; WatcherStop; WorkError for log-probabilities that do not agree with the rollouts', for a step whose
-    episodes all failed, and for a loss or weight that is not finite.
+    Raises ConfigError for settings that cannot work together, checkpoints of another run, a start of another
+    backbone or one with lora_rank 0; WatcherStop; WorkError for log-probabilities that do not agree with the
+    rollouts', for a step whose episodes all failed, and for a loss or weight that is not finite.
     """
     _check(job, settings)
     return Run(job, settings, grpo(settings)).train()
@@ -108,8 +113,8 @@ def train_ppo(job: Job, settings: PPOSettings) -> TrainedAdapter:
 
 
 def _check(job: Job, settings: PolicyGradientSettings) -> None:
-    if job.start is not None:
-        check_adapter(job.start, backbone_hash(job.backbone))
+    algorithm = type(settings).__name__.removesuffix("Settings")
+    check_start(algorithm, job.start, job.backbone, settings.lora_rank)
     if settings.rehearsal_share and not job.rehearsal:
         raise ConfigError(
             f"rehearsal_share is {settings.rehearsal_share} and there are no rows to rehearse: give rows, or 0"
@@ -138,8 +143,10 @@ class Run:
         self.job, self.settings = job, settings
         set_seed(job.seed)
         backbone = job.loaded or Backbone.load(job.backbone)
+        self.backbone, self.full = backbone, settings.lora_rank == 0
         self.pad, self.eos = backbone.tokens.pad, backbone.tokens.eos
         self.model = self._model(backbone)
+        self.reference: Reference = FrozenCopy(self.model) if self.full else AdapterOff(self.model)
         self.algorithm = algorithm(int(backbone.lm.config.get_text_config().hidden_size))
         self.optimiser = self._optimiser()
         exact = job.engine is None and backbone.lm.dtype == torch.float32
@@ -154,6 +161,8 @@ class Run:
         self._stateful: list[Stateful] = [*job.probes, *job.stateful, *drawn]
 
     def _model(self, backbone: Backbone) -> Any:
+        if self.full:
+            return unfrozen(backbone)
         with without_renaming_notices():
             if self.job.start is not None:
                 return started(backbone.lm, self.job.start)
@@ -229,6 +238,7 @@ class Run:
         parts = self.algorithm.prepared(
             minibatches(
                 self.model,
+                self.reference,
                 self.algorithm.critic,
                 episodes,
                 self.settings.minibatch_turns,
@@ -254,7 +264,7 @@ class Run:
     def _policy_update(self, part: Minibatch, step: int) -> Figures:
         # Activations are only computed again in training mode, which without dropout changes nothing else.
         self.model.train(self.settings.recompute)
-        now = said(self.model, part.batch)
+        now = said(self.model, part.batch, self.settings.entropy_coefficient > 0)
         self.model.eval()
         loss, figures = self.algorithm.loss(part, now, step)
         entropy = entropy_of(now, part)
@@ -308,6 +318,7 @@ class Run:
         )
 
     def _save_checkpoint(self, step: int) -> None:
+        self.reference.check()
         trained = {n: w for n, w in self.model.named_parameters() if w.requires_grad}
         critic = self.algorithm.critic
         save_state(
@@ -349,8 +360,7 @@ class Run:
     def _finished(self) -> TrainedAdapter:
         folder = self.job.folder
         check_finite(type(self.algorithm).__name__, self.metrics[-1].get("loss", 0.0), self.model)
-        self.model.save_pretrained(folder, selected_adapters=["default"])
-        (folder / BACKBONE_HASH_FILE).write_text(backbone_hash(self.job.backbone) + "\n")
+        self.reference.check()
+        weights = save_trained(self.model, self.backbone, self.full, folder)
         sweep(folder)
-        weights = sha256_file(folder / ADAPTER_WEIGHTS)
         return TrainedAdapter(folder, weights, self.settings.steps, self.metrics)

@@ -23,7 +23,7 @@ class PolicyGradientSettings(BaseModel):
     minibatch_turns: int = Field(32, ge=1)
     """Turns in one update."""
     learning_rate: float = Field(5e-5, gt=0)
-    """Of AdamW on the policy."""
+    """Of AdamW on the policy. All weights want about a tenth."""
     warmup_steps: int = Field(5, ge=0)
     """Steps in which the learning rate rises; it stays after them."""
     max_grad_norm: float = Field(1.0, gt=0)
@@ -40,7 +40,7 @@ class PolicyGradientSettings(BaseModel):
     clip_high: float = Field(0.2, gt=0)
     """And up to 1 + clip_high; DAPO takes 0.28."""
     kl_coefficient: float = Field(0.02, ge=0)
-    """Weight of the KL divergence from the reference, the policy with the adapter off."""
+    """Weight of the KL divergence from the reference: the policy with the adapter off, or as it began."""
     entropy_coefficient: float = Field(0.0, ge=0)
     """Weight of an entropy bonus."""
     truncated: Literal["keep", "mask"] = "keep"
@@ -50,13 +50,14 @@ class PolicyGradientSettings(BaseModel):
     """Share of the updates that are supervised, on rows of all branches, so that none is forgotten."""
     rehearsal_rows: int = Field(16, ge=1)
     """Rows in such an update."""
-    lora_rank: int = Field(16, ge=1)
-    """Rank of the update of each linear layer (Hu et al. 2021)."""
+    lora_rank: int = Field(16, ge=0)
+    """Rank of the update of each linear layer of the language model (Hu et al. 2021); 0: all its weights train,
+    and the reference is a frozen copy of those that the run began with."""
     lora_alpha: int = Field(32, ge=1)
     """The update is scaled by alpha / rank."""
     train_tokens: bool = False
-    """Whether the rows of the tokens and the head are trained too, in full, as a model with new audio tokens needs
-    it."""
+    """With LoRA: whether the rows of the tokens and the head are trained too, in full, as a model with new audio
+    tokens needs it."""
     checkpoint_every: int = Field(10, ge=1)
     """Steps between checkpoints, from which a run that was stopped goes on."""
     recompute: bool = False

@@ -67,7 +67,10 @@ def train(
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="sft: train all weights, in place of a LoRA adapter.")
+        bool,
+        typer.Option(
+            "--full", help="Train all weights, in place of a LoRA adapter: a new backbone."
+        ),
     ] = False,
     epochs: Annotated[
         int | None, typer.Option(help="sft, dpo: how often every row or pair is seen.")
@@ -120,7 +123,7 @@ def train(
             "train.learning_rate": learning_rate,
         }
         return _train_sft(recipe, overrides, name, workspace, dry_run, json)
-    _refuse(asked, {"--data": data, "--full": full or None, "--exclude": exclude or None})
+    _refuse(asked, {"--data": data, "--exclude": exclude or None})
     _refuse(asked, {"--steps": steps} if asked == "dpo" else {"--epochs": epochs})
     changed: dict[str, Any] = {
         "algorithm": asked,
@@ -132,6 +135,7 @@ def train(
         f"{asked}.steps": steps,
         f"{asked}.epochs": epochs,
         f"{asked}.learning_rate": learning_rate,
+        f"{asked}.lora_rank": 0 if full else None,
     }
     return _update(recipe, changed, name, workspace, dry_run, json)
 
@@ -324,13 +328,15 @@ def _show_training(made: dict[str, Any]) -> None:
 
 
 def _show_update(made: dict[str, Any]) -> None:
-    about = f"{made['algorithm']}, {made['branch']}, {made['steps']} steps"
+    whole = made["branch"] is None  # a backbone, which is compared on all branches
+    about = f"{made['algorithm']}, {made['recipe']['branch']}, {made['steps']} steps"
+    branch = "" if whole else f" --branch {made['branch']}"
     typer.echo(f"{made['policy']} ({made['status']}): {about}")
     for name in ("reward", "kl", "gap", "rewards/margins", "rewards/accuracies"):
         if any(name in entry for entry in made["metrics"]):
             _show_figure(made, name)
     typer.echo(f"  artefact       {made['artefact']}")
-    typer.echo(f"next: trivox policy compare {made['policy']} --branch {made['branch']}")
+    typer.echo(f"next: trivox policy compare {made['policy']}{branch}")
 
 
 def _show_figure(made: dict[str, Any], name: str) -> None:

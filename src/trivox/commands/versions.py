@@ -138,7 +138,8 @@ def promote(
 ) -> None:
     """Put a version in use on its branch, or a merged backbone on all, where the evidence says so.
 
-    An adapter needs `compare` with what is in use, won and with nothing worse; a backbone a `merge` that passed.
+    An adapter needs `compare` with what is in use, won and with nothing worse; a backbone a `merge` that passed,
+    or where all its weights were trained a `compare` on all branches, worse on none and won on one.
     It is one transaction: what was in use is retired with it, and the audit log says who did it.
     """
     from dataclasses import asdict

@@ -25,6 +25,7 @@ def written(tmp_path: Path, toml: str) -> Path:
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
+        ("[train]\nlora_rank = 0", ("a round updates one branch by an adapter", "--full")),
         ("rolout = 1", ("rolout", "known keys:", "rollout", "evaluate")),
         ("[rollout]\nprompst = 4", ("rollout.prompst", "known keys:", "prompts", "candidates")),
         ("[label]\njudges = 'robots'", ("label.judges", "'human'", "'simulated'")),
@@ -36,7 +37,10 @@ def written(tmp_path: Path, toml: str) -> Path:
         ("[score]\nrewards = []\n[label]\njudges = 'simulated'", ("at least one scorer",)),
         ("[score]\ncomposition = 'mine.toml'", ("'mine.toml'", "asr, realtime, tts", "a table")),
         ("[score]\ncomposition = 'asr'", ("'asr'", "round of 'tts'")),
-        ("[score]\ncomposition = 'tts'\n[evaluate]\nevaluators = ['pocketsphinx-wer', 'style']", ("'style'",)),
+        (
+            "[score]\ncomposition = 'tts'\n[evaluate]\nevaluators = ['pocketsphinx-wer', 'style']",
+            ("'style'",),
+        ),
         (
             "branch = 'asr'\nalgorithm = 'grpo'\n[score]\ncomposition = 'asr'",
             ("update.reward.composition",),

@@ -20,6 +20,7 @@ from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersio
 from trivox.platform.registry import lineage, resolve
 from trivox.platform.store import Workspace
 from trivox.platform.store.metrics import Metrics
+from trivox.policy.backbone import backbone_hash
 from trivox.policy.resident import ADAPTER_WEIGHTS, ResidentPolicy
 from trivox.policy.trainers.rl.sources import Reward
 from trivox.policy.trainers.rl.watchers import Stop, WatcherStop
@@ -50,6 +51,24 @@ def test_asr_learns_from_its_error_rate(calls: Workspace) -> None:
         assert speaker.engine is not None
     again = update(calls, grpo_recipe(telemetry={"tensorboard": None}), "hears")
     assert again == made
+
+
+def test_all_weights_make_a_backbone(calls: Workspace, prefer: Prefer) -> None:
+    """By rewards and by preferences: a version of no branch that stands on no other, and can be started from; an
+    adapter has no place to start from for it."""
+    made = update(calls, grpo_recipe(grpo=RL | {"lora_rank": 0}), "whole")
+    policy = resolve(calls, "whole")
+    assert (policy.branch, policy.backbone, made["branch"]) == (None, None, None)
+    assert made["recipe"]["branch"] == "asr"
+    assert [one.name for one in lineage(calls, policy)] == ["whole", "tiny"]
+    assert policy.artefact_hash == backbone_hash(calls.root / policy.artefact)
+    settings = {"dpo": DPO | {"lora_rank": 0}, "parent": "whole"}
+    spoken = update(calls, dpo_recipe([prefer("set").id], **settings), "whole-2")
+    assert spoken["branch"] is None and resolve(calls, "whole-2").parents == {policy.id: 1.0}
+    update(calls, grpo_recipe(), "adapter")
+    refused = grpo_recipe(parent="adapter", grpo=RL | {"lora_rank": 0})
+    with pytest.raises(ConfigError, match="policy adapter is an adapter and all weights"):
+        dry_run(calls, refused, "never")
 
 
 def test_realtime_learns_over_turns(ws: Workspace, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ refused.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from trivox.platform.records import (
     AuditEntry,
     Branch,
     Decision,
+    Evaluation,
     PolicyStatus,
     PolicyVersion,
     Split,
@@ -244,13 +246,47 @@ def test_a_backbone_without_a_merge(held: Workspace) -> None:
         held,
         PolicyVersion(**vars(record) | changes | {"status": PolicyStatus.CANDIDATE}),
     )
-    with pytest.raises(UsageError, match="no merge measured it .* asr is in use on asr"):
+    with pytest.raises(UsageError, match="no merge and no comparison with .* asr is in use on asr"):
         promote(held, full)
     adapter(held, "foreign", Branch.TTS, 1, of="other")
     with pytest.raises(ConfigError, match="adapters of one merge have one backbone, given are"):
         merge(held, MergeRecipe(adapters={"tts": 1.0, "foreign": 1.0}), "both")
     with pytest.raises(ConfigError, match="policy tiny is a backbone"):
         merge(held, MergeRecipe(adapters={"tiny": 1.0}), "both")
+
+
+def test_a_backbone_that_was_trained_in_full(
+    held: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compared on two of three branches it is refused, and so is one that won on none or is worse on one; then it
+    is in use, as what all of them run on."""
+    other = write_hearing_backbone(held.root / "other", seed=1)
+    record = base_record(held.project, backbone_hash(other))
+    changes = {"id": "po_full", "name": "full", "artefact": "other"}
+    changes |= {"parents": {resolve(held, "tiny").id: 1.0}, "status": PolicyStatus.CANDIDATE}
+    full = register(held, PolicyVersion(**vars(record) | changes))
+    monkeypatch.setattr(evaluating, "won", lambda results: ["it is no better"])
+    for branch in (Branch.ASR, Branch.TTS):
+        compare(held, full, resolve(held, "tiny"), branch, SUITES)
+    with pytest.raises(UsageError, match="realtime: no merge and no .* won on"):
+        promote(held, full)
+    compare(held, full, resolve(held, "tiny"), Branch.REALTIME, SUITES)
+    with pytest.raises(UsageError, match="won on no branch of asr, tts, realtime"):
+        promote(held, full)
+    results = {"win_rate": {}, "changes": {}, "inferior": [], "not_won": []}
+    better = held.records.find(Evaluation, policy=full.id)[-1]
+    held.records.add(replace(better, id="ev_won", parent=resolve(held, "tiny").id, results=results))
+    decision = promote(held, full)
+    assert set(decision.evidence["evaluations"]) == {"asr", "tts", "realtime"}
+    assert promoted(held, None) == resolve(held, "full")
+    worse = replace(better, id="ev_worse", results=results | {"inferior": ["rubric changes by -1"]})
+    again = replace(full, id="po_again", name="again")
+    held.records.add(again)
+    for number, one in enumerate(held.records.find(Evaluation, policy=full.id)):
+        held.records.add(replace(one, id=f"ev_{number}", policy=again.id, parent=full.id))
+    held.records.add(replace(worse, policy=again.id, parent=full.id))
+    with pytest.raises(UsageError, match="realtime: rubric changes by -1"):
+        promote(held, again)
 
 
 def test_an_adapter_that_was_cut_short_is_not_merged(held: Workspace) -> None:

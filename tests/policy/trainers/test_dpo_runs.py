@@ -1,5 +1,6 @@
 """Runs of DPO that are broken off, and references that move."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from trivox.platform.errors import ConfigError
-from trivox.policy.backbone import Backbone
+from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.trainers.dpo import DPOSettings, TokenPair, TrainedAdapter, train_dpo
 
@@ -101,3 +102,53 @@ def test_rows_of_tokens_train_too(
     rows = next(v for n, v in load_file(tmp_path / ADAPTER_WEIGHTS).items() if "embed_tokens" in n)
     before = Backbone.load(backbone_folder).lm.get_input_embeddings().weight
     assert rows.shape == before.shape and not torch.equal(rows, before)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_all_weights(
+    kept: bool,
+    backbone_folder: Path,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    tmp_path: Path,
+) -> None:
+    """A whole backbone comes out, the first loss is that of a policy which is its reference (log 2), and a run
+    that was broken off ends in the same bits: its reference is the start, not the checkpoint."""
+    changed = settings.model_copy(
+        update={"lora_rank": 0, "learning_rate": 1e-3, "sft_weight": 0.0, "checkpoint_every": 2}
+    )
+
+    def train(folder: str, **more: Any) -> TrainedAdapter:
+        cache = tmp_path / f"{folder}-references" if kept else None
+        return train_dpo(
+            backbone_folder, pairs, changed, tmp_path / folder, 3, reference_cache=cache, **more
+        )
+
+    whole = train("whole")
+    with pytest.raises(Broken):
+        train("cut", on_step=broken_at(3))
+    resumed = train("cut")
+    assert resumed.weights_hash == whole.weights_hash == backbone_hash(tmp_path / "whole")
+    assert whole.metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert whole.metrics[-1]["rewards/margins"] > 0.01
+    shown = [[one["loss"] for one in made.metrics] for made in (whole, resumed)]
+    assert shown[0] == shown[1]
+    before = load_file(backbone_folder / "model.safetensors")
+    after = load_file(whole.folder / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert not any(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+def test_all_weights_start_from_a_backbone_and_have_one_reference(
+    backbone_folder: Path,
+    pairs: Sequence[TokenPair],
+    adapters: list[TrainedAdapter],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="DPO: lora_rank 0 trains all weights and start"):
+        train_dpo(
+            backbone_folder, pairs, DPOSettings(lora_rank=0), tmp_path / "a", 0, adapters[0].folder
+        )
+    with pytest.raises(ValueError, match="moves with an adapter alone"):
+        DPOSettings(lora_rank=0, reference_every=2)
+    assert not (tmp_path / "a").exists()
