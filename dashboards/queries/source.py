@@ -45,7 +45,7 @@ from trivox.platform.store.schema import table_of
 T = TypeVar("T")
 FOLDER = "cache/dashboards"
 REMEMBERED = 256
-COUNTED_S = 30.0
+COUNTED_S = 600.0
 FETCHED_S = 30.0
 _APPENDED = (
     Task, Judgement, TaskLease, TaskState, Voided, StageRun, Evaluation, Decision, CostEntry, PreferenceSet,
@@ -71,7 +71,7 @@ class Source:
         self.rollups = Rollups(folder, self.mirror)
         self.version = ""
         self.parts: dict[str, list[Partition]] = {"rollout": [], "score": []}
-        self._counted, self._newest = (0.0, -1, 0), 0
+        self._counted, self._mine = (-math.inf, (-1, -1)), [0, 0]
         self._fetched = self._looked = -math.inf
         self._lock = threading.RLock()
         self._known: OrderedDict[Any, tuple[str, Any]] = OrderedDict()
@@ -150,30 +150,26 @@ class Source:
             for kind in _APPENDED:
                 table = table_of(kind)
                 found[table.name] = [connection.scalar(sa.select(sa.func.max(table.c.seq))) or 0]
-            found["judgement"] = self._judgements(connection)
+            decided = found[table_of(Decision).name][0]
+            found["judgement"] = self._judgements(connection, decided)
             for kind, columns in _CHANGED.items():
                 table = table_of(kind)
                 rows = connection.execute(sa.select(*(table.c[name] for name in columns))).all()
                 found[table.name] = [content_hash([list(map(str, row)) for row in rows])]
         return found
 
-    def _judgements(self, connection: sa.Connection) -> list[int]:
+    def _judgements(self, connection: sa.Connection, decided: int) -> list[int]:
         """The last row and how many there are. A million take a while to count, and only forgetting changes
-        their number without a new row: they are counted anew after COUNTED_S."""
+        their number without a new row: it ends with a decision. decided: the last row of those."""
         judged = table_of(Judgement).c
         mine = judged.project == self.ws.project
         last = connection.scalar(sa.select(sa.func.max(judged.seq))) or 0
-        at, row, _ = self._counted
-        if row != last or time.monotonic() - at > COUNTED_S:
+        at, seen = self._counted
+        if seen != (last, decided) or time.monotonic() - at > COUNTED_S:
+            newest = connection.scalar(sa.select(sa.func.max(judged.seq)).where(mine)) or 0
             count = connection.scalar(sa.select(sa.func.count()).where(mine)) or 0
-            self._counted = time.monotonic(), last, count
-        newest = (
-            connection.scalar(sa.select(sa.func.max(judged.seq)).where(mine))
-            if row != last
-            else None
-        )
-        self._newest = self._newest if newest is None else newest
-        return [self._newest, self._counted[2]]
+            self._counted, self._mine = (time.monotonic(), (last, decided)), [newest, count]
+        return self._mine
 
     def _sounds(self, ids: Sequence[str]) -> pl.DataFrame:
         table = table_of(Audio).c

@@ -150,7 +150,7 @@ def _campaigns() -> list[Campaign]:
 
 
 def _voice(ws: Workspace, number: int) -> str:
-    times = np.arange(4000 + 400 * number) / 16000
+    times = np.arange(8000 + 800 * number) / 16000
     wave = 0.1 * (1 + number) * np.sin(2 * np.pi * (200 + 60 * number) * times)
     kept = ws.audio.put(wave.astype(np.float32), 16000, project="default", source="test")
     ws.records.add(kept)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from tests.dashboards.building import NOW
 from trivox.dashboards.queries.source import FOLDER, Source
 from trivox.dashboards.queries.votes import COUNTED_S
-from trivox.platform.records import Judgement, Purpose, Voided
+from trivox.platform.records import Decision, Judgement, Purpose, Voided
 from trivox.platform.store import Workspace
+from trivox.platform.store.schema import table_of
 
 KEPT = ("days", "voters", "units", "agreed", "scores", "rollouts")
 
@@ -75,3 +77,14 @@ def test_what_grew_is_what_is_made_at_once(small: Path) -> None:
     told = grown["voters"].filter(pl.col("round") == "round_1")
     assert told["answers"].sum() == 38 and told["counted"].sum() == 35
     assert told["seconds"].sum() == pytest.approx(630 + 12 + COUNTED_S)
+
+
+def test_forgotten_judgements_are_in_no_figure(small: Path) -> None:
+    """Forgetting takes rows away and ends with a decision, which tells that they have to be counted again."""
+    with Workspace.open(small) as ws:
+        before = tables(source := Source(ws))["days"]["answers"].sum()
+        judged = table_of(Judgement)
+        with ws.records.statements(write=True) as connection:
+            connection.execute(sa.delete(judged).where(judged.c.task == "t-round_1-0-0"))
+        ws.records.add(Decision("d-9", ws.project, "forgetting", "somebody", "lead", "asked", NOW))
+        assert tables(source)["days"]["answers"].sum() == before - 3
