@@ -17,7 +17,7 @@ from trivox.pipelines.rounds.worker import next_round
 from trivox.platform.records import Round, RoundStatus
 from trivox.platform.store import Workspace
 
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
 
 
 def told_to_run(root: Path, config: Path) -> "subprocess.Popen[str]":
