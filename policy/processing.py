@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from trivox.platform.errors import BrokenAudio, ConfigError
-from trivox.policy.encoder.features import MEL_BINS, SAMPLE_RATE, log_mel
+from trivox.policy.encoder.features import MEL_BINS, SAMPLE_RATE, log_mel, without_edges
 from trivox.policy.encoder.nano import NanoEncoderConfig
 from trivox.policy.modeling import TrivoxConfig, embeddings_for
 from trivox.policy.rows import pad_features
@@ -24,7 +24,11 @@ Float = npt.NDArray[np.float32]
 
 
 class NanoFeatureExtractor(SequenceFeatureExtractor):
-    """`log_mel` as transformers calls it."""
+    """`log_mel` as transformers calls it.
+
+    edge: frames of silence, of 10 ms, that are left at either end of a clip, as a model knows them from its
+    training; None leaves all.
+    """
 
     model_input_names = ["input_features", "feature_mask"]
 
@@ -33,9 +37,11 @@ class NanoFeatureExtractor(SequenceFeatureExtractor):
         feature_size: int = MEL_BINS,
         sampling_rate: int = SAMPLE_RATE,
         padding_value: float = 0.0,
+        edge: int | None = None,
         **rest: Any,
     ) -> None:
         super().__init__(feature_size, sampling_rate, padding_value, **rest)
+        self.edge = edge
 
     def __call__(
         self,
@@ -53,7 +59,8 @@ class NanoFeatureExtractor(SequenceFeatureExtractor):
 
 
 def features_of(extractor: Any, samples: Float, rate: int | None = None) -> Float:
-    """float32 [n] at the extractor's rate -> float32 [T, F], as many frames as the sound is long, rounded up.
+    """float32 [n] at the extractor's rate -> float32 [T, F], as many frames as the sound is long, rounded up;
+    without the silence at its ends that the extractor says to leave out.
 
     extractor: of nano, or one of transformers that gives log-mel frames (Whisper's, which Qwen2-Audio uses too,
     Qwen3-ASR's). Raises ConfigError for another rate; BrokenAudio for no samples, several channels or what is
@@ -70,11 +77,10 @@ def features_of(extractor: Any, samples: Float, rate: int | None = None) -> Floa
         )
     if not np.isfinite(samples).all():
         raise BrokenAudio("audio has samples that are not finite: repair or drop it")
-    return (
-        log_mel(samples)
-        if isinstance(extractor, NanoFeatureExtractor)
-        else _mel_of(extractor, samples)
-    )
+    if not isinstance(extractor, NanoFeatureExtractor):
+        return _mel_of(extractor, samples)
+    mel = log_mel(samples)
+    return mel if extractor.edge is None else without_edges(mel, extractor.edge)
 
 
 def _mel_of(extractor: Any, samples: Float) -> Float:

@@ -16,6 +16,8 @@ HALF = {"codec": "", "lm": "model.encoder."}
 """Part -> how the names of its weights begin that are stored in half precision, to ship fewer bytes: what is
 frozen once it was trained. It is computed with in single precision all the same."""
 MTP_FOLDER = "mtp"
+EDGE = 6
+"""Frames of silence around a clip, as `trimmed` leaves them around what the encoder is trained on."""
 
 
 def export(folder: Path, checkpoint: Path) -> int:
@@ -27,7 +29,7 @@ def export(folder: Path, checkpoint: Path) -> int:
     for part in PARTS:
         if not (folder / part / WEIGHTS_FILE).exists():
             raise NotFound(f"{folder}: {part} is not trained yet: trivox nano train --part {part}")
-    NanoFeatureExtractor().save_pretrained(folder / "lm")
+    NanoFeatureExtractor(edge=EDGE).save_pretrained(folder / "lm")
     shutil.copyfile(folder / "encoder" / LETTERS_FILE, folder / "lm" / LETTERS_FILE)
     written = 0
     sources = [(folder / "lm", checkpoint), (folder / "codec", checkpoint / CODEC_FOLDER)]

@@ -13,6 +13,9 @@ MEL_BINS = 64
 DYNAMIC_RANGE = 9.2
 """Nats of magnitude, 80 dB, below the loudest bin of a clip: what lies deeper is cut off."""
 
+QUIET = 1 - 2 * 40 / 80
+"""Of `log_mel`: 40 dB below the loudest bin of the clip. Frames without a louder bin are silence."""
+
 Float = npt.NDArray[np.float32]
 
 _FILTERS = torch.from_numpy(
@@ -30,6 +33,15 @@ def log_mel(samples: Float) -> Float:
     """
     scaled_mel: Float = scaled(torch.from_numpy(raw_mel(samples))).numpy()
     return scaled_mel
+
+
+def without_edges(mel: Float, edge: int) -> Float:
+    """`log_mel` [T, 64] -> [T', 64] with at most `edge` frames of silence before what sounds and behind it; as it
+    is where nothing sounds."""
+    loud = np.flatnonzero(mel.max(1) > QUIET)
+    if not len(loud):
+        return mel
+    return np.ascontiguousarray(mel[max(0, loud[0] - edge) : loud[-1] + 1 + edge])
 
 
 def raw_mel(samples: Float) -> Float:

@@ -16,7 +16,7 @@ from transformers import (
 
 from trivox.platform.errors import BrokenAudio, ConfigError
 from trivox.policy.backbone import Backbone
-from trivox.policy.encoder.features import log_mel
+from trivox.policy.encoder.features import QUIET, log_mel
 from trivox.policy.modeling import TrivoxConfig
 from trivox.policy.processing import NanoFeatureExtractor, TrivoxProcessor, features_of
 from trivox.policy.rows import Row, collate, pad_features
@@ -102,6 +102,21 @@ def test_nano_extractor_is_log_mel() -> None:
     assert made["feature_mask"].sum(1).tolist() == [7, 4]
     assert np.array_equal(made["input_features"][0], log_mel(noise(1_000)))
     assert not made["input_features"][1, 4:].any()
+
+
+def test_silence_at_the_ends_is_left_out() -> None:
+    """0.3 s of silence, 1000 samples, 0.5 s of silence: 3 frames stay before the sound and 3 behind it. The
+    windows of 25 ms reach the sound 1 frame earlier and 1 later than its 7 frames."""
+    silence = np.zeros(4_800, np.float32)
+    extractor = NanoFeatureExtractor(edge=3)
+    clip = np.concatenate([silence, noise(1_000), silence, silence[:3_200]])
+    cut = features_of(extractor, clip)
+    loud = np.flatnonzero(log_mel(clip).max(1) > QUIET)
+    assert np.array_equal(cut, log_mel(clip)[loud[0] - 3 : loud[-1] + 4])
+    assert 29 <= loud[0] <= 30 and 36 <= loud[-1] <= 37
+    assert len(features_of(extractor, noise(1_000))) == 7  # nothing to leave out
+    assert len(features_of(extractor, silence)) == 30  # nothing sounds
+    assert features_of(NanoFeatureExtractor(), clip).shape == (87, 64)
 
 
 def test_refused_audio(processor: TrivoxProcessor) -> None:
