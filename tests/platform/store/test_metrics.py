@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivox.platform.errors import StoreError
@@ -40,6 +40,7 @@ def test_what_is_no_number_is_kept_as_nothing(tmp_path: Path) -> None:
     assert metrics.scan("run").collect()["value"].to_list() == [None, None, 1.0]
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.integers(0, 250), FIGURES, max_size=6))
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, steps: dict[int, dict[str, float]]

@@ -206,8 +206,9 @@ def test_a_really_full_disk_under_postgresql(tmp_path: Path, postgres_server: Po
     (tmp_path / "space").mkdir()
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
-    owner = str(_owner().get("user", 0))
-    arguments = ["unshare", "-m", "sh", "-c", _FULL, "sh", str(tmp_path), sys.executable, owner]
+    owner, _ = _owner()
+    asked = (str(tmp_path), sys.executable, str(owner or 0))
+    arguments = ["unshare", "-m", "sh", "-c", _FULL, "sh", *asked]
     done = subprocess.run(arguments, capture_output=True, text=True)
     if "mount:" in done.stderr:
         pytest.skip("mounting is not permitted here")
