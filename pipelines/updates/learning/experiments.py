@@ -29,7 +29,7 @@ LIMIT_S = 900.0
 """Of training alone, scoring that is cached apart."""
 HARD = (0.10, 0.40)
 """WER at the start, on speech that is hard."""
-NOISES_DB = (15.0, 10.0, 5.0, 0.0, -5.0)
+NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)
 
 
 @dataclass(frozen=True)
