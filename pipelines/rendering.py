@@ -41,15 +41,11 @@ def _wer_sentence(report: RoundReport, change: dict[str, Any]) -> str:
     if report.results is None or change["mean"] is None:
         return "Its word error rate could not be measured."
     before, after = report.results["wer_before"], report.results["wer_after"]
+    low, high = (None if change[one] is None else 100 * change[one] for one in ("low", "high"))
     return (
         f"Word error rate on held-out prompts: {before:.1%} before, {after:.1%} after (change "
-        f"{100 * change['mean']:+.1f} points, 95% interval {told(*_points(change), '+.1f')})."
+        f"{100 * change['mean']:+.1f} points, 95% interval {told(low, high, '+.1f')})."
     )
-
-
-def _points(change: dict[str, Any]) -> list[float | None]:
-    """The bounds in percent."""
-    return [None if change[name] is None else 100 * change[name] for name in ("low", "high")]
 
 
 def _outcome(report: RoundReport) -> str:

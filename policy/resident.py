@@ -75,16 +75,16 @@ class ResidentPolicy:
                 yield
 
     def _activate(self, adapter: Path | HeldAdapter) -> None:
-        held = isinstance(adapter, HeldAdapter)
-        digest = adapter.digest if held else _digest(adapter, self._hash)
-        name = digest[:16]
+        name = _digest(adapter, self._hash)[:16]
         if self._peft is None or name not in self._peft.peft_config:
             with without_renaming_notices():
-                self._peft = self._take(adapter, name) if held else self._load(adapter, name)
+                self._peft = self._put(adapter, name)
         self._peft.set_adapter(name)
         self._peft.eval()
 
-    def _load(self, adapter: Path, name: str) -> PeftModel:
+    def _put(self, adapter: Path | HeldAdapter, name: str) -> PeftModel:
+        if isinstance(adapter, HeldAdapter):
+            return self._take(adapter, name)
         if self._peft is None:
             return PeftModel.from_pretrained(self.backbone.lm, adapter, adapter_name=name)
         self._peft.load_adapter(adapter, adapter_name=name)
@@ -103,7 +103,9 @@ class ResidentPolicy:
         return made
 
 
-def _digest(adapter: Path, backbone: str) -> str:
+def _digest(adapter: Path | HeldAdapter, backbone: str) -> str:
+    if isinstance(adapter, HeldAdapter):
+        return adapter.digest
     check_adapter(adapter, backbone)
     return sha256_file(adapter / ADAPTER_WEIGHTS)
 
