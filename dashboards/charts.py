@@ -37,7 +37,7 @@ def _arrow(rows: list[dict[str, Any]]) -> bytes:
 
 
 def colour(field: str, title: str) -> alt.Color:
-    below = alt.Legend(orient="bottom", columns=2, labelLimit=260)
+    below = alt.Legend(orient="bottom", columns=2, labelLimit=140)
     return alt.Color(f"{field}:N", title=title, legend=below, scale=alt.Scale(range=list(COLOURS)))
 
 

@@ -68,7 +68,8 @@ def interval_of(n: float, s: float, groups: float, ss: float, sn: float, nn: flo
 
 
 def with_means(sums: pl.DataFrame, low: float = -math.inf, high: float = math.inf) -> pl.DataFrame:
-    """SUMS as columns value, low, high, n and groups; bounds are cut to [low, high], unbounded ones null."""
+    """SUMS as columns value, low, high, n and groups; bounds are cut to [low, high]; those of nothing, and
+    unbounded ones, are null."""
     rows = []
     for one in sums.to_dicts():
         given = [one.pop(name) for name in SUMS]
@@ -77,7 +78,8 @@ def with_means(sums: pl.DataFrame, low: float = -math.inf, high: float = math.in
             # All alike: the sums see no spread, Wilson's interval of as many groups does.
             found = wilson(int(value * given[2]), int(given[2]))
         bounds = [max(low, found.low), min(high, found.high)]
-        shown = [bound if math.isfinite(bound) else None for bound in bounds]
+        usable = [value is not None and math.isfinite(bound) for bound in bounds]
+        shown = [bound if use else None for bound, use in zip(bounds, usable, strict=True)]
         rows.append(
             one | {"value": value, "low": shown[0], "high": shown[1], "n": int(given[0]), "groups": int(given[2])}
         )  # fmt: skip

@@ -138,7 +138,7 @@ def _optimised(view: View) -> None:
         parts.chart(
             view,
             "over-reward",
-            lambda: _moved(rows, "reward", "mean reward of the round (proxy)"),
+            lambda: _moved(rows, "reward", "mean reward (proxy)"),
             alt="Mean reward by how far the policy moved (KL)",
             empty="No round has both a reward and an evaluation.",
         )
@@ -146,7 +146,7 @@ def _optimised(view: View) -> None:
         parts.chart(
             view,
             "over-won",
-            lambda: _moved(rows, "win_rate", "held-out win rate (95% interval)"),
+            lambda: _moved(rows, "win_rate", "win rate (95% interval)"),
             alt="Held-out win rate by how far the policy moved (KL)",
             empty="",
         )

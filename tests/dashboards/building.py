@@ -338,7 +338,7 @@ def _made(round_: str, stage: Stage) -> dict[str, Any]:
         version = {"round_1": "one", "round_2": "two"}[round_]
         steps = [
             {"step": float(step), "loss": 0.7 - 0.1 * step, "learning_rate": 1e-4, "entropy": 1.2,
-             "kl": 0.02 * step,
+             "kl": 0.02 * step * (1 + ROUNDS.index(round_)),
              "rewards/margins": 0.1 * step, "length": 40.0 + step}
             for step in range(4)
         ]  # fmt: skip

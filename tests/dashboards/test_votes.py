@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.dashboards.building import NOW
+from trivox.dashboards.queries.annotation import annotation
 from trivox.dashboards.queries.source import FOLDER, Source
 from trivox.dashboards.queries.votes import COUNTED_S
 from trivox.platform.records import Decision, Judgement, Purpose, Voided
@@ -39,6 +40,16 @@ def test_by_hand(built: Path) -> None:
     assert found["human:ann0"]["s"] == found["human:ann0"]["n"] == 8
     assert found["human:ann1"]["decided"] == 11 and found["human:ann0"]["decided"] == 12
     assert found["human:ann0"]["seconds"] == sum(12 + n for n in range(12))
+
+
+def test_who_was_held_against_nobody_has_no_interval(built: Path) -> None:
+    with Workspace.open(built) as ws:
+        source = Source(ws)
+        source.look()
+        rows = annotation(source).tables["judges"].to_dicts()
+    told = {one["kind"]: one for one in rows}
+    assert (told["grm"]["agrees"], told["grm"]["low"], told["grm"]["high"]) == (None, None, None)
+    assert told["human"]["low"] is not None and told["grm"]["mean_s"] == 17.5
 
 
 def test_flags_by_hand(built: Path) -> None:

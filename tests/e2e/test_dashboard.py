@@ -1,6 +1,6 @@
 """The dashboard in a real browser: a researcher starts a round from the form, watches a worker finish it,
-promotes what it made; a viewer can do none of it. Server and worker are processes of their own, and the
-browser leaves meanwhile."""
+promotes what it made; a viewer can do none of it. Server and worker are processes of their own: before the round
+has begun the browser leaves, and the dashboard ends and is started anew."""
 
 import os
 import re
@@ -93,6 +93,18 @@ def served(ws: Workspace) -> Iterator[str]:
 
 
 @contextmanager
+def working(ws: Workspace) -> Iterator["subprocess.Popen[bytes]"]:
+    """`trivox worker` as its own process, for what is queued."""
+    command = [sys.executable, "-m", "trivox.cli", "worker", "--once", "-w", str(ws.root)]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextmanager
 def window(folder: Path) -> Iterator[Chrome]:
     """A browser; where a wait in it ends without its condition, what stood on the page is told."""
     with chromium(folder / "profile") as chrome:
@@ -118,17 +130,17 @@ def sign_in(chrome: Chrome, address: str, login: str) -> None:
 def test_a_researcher_starts_watches_and_promotes_and_a_viewer_cannot(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    with served(workspace) as address, window(tmp_path) as chrome:
-        sign_in(chrome, address, "researcher")
-        round_ = start(chrome, workspace)
-        work = subprocess.Popen(
-            [sys.executable, "-m", "trivox.cli", "worker", "--once", "-w", str(workspace.root)]
-        )
-        watch(chrome, address, round_)
-        assert work.wait(60) == 0
-        promote(chrome, workspace, round_)
-        sign_in(chrome, address, "viewer")
-        look(chrome, address, round_)
+    with window(tmp_path) as chrome:
+        with served(workspace) as address:
+            sign_in(chrome, address, "researcher")
+            round_ = start(chrome, workspace)
+            chrome.get("about:blank")
+        with working(workspace) as work, served(workspace) as address:
+            watch(chrome, address, round_)
+            assert work.wait(60) == 0
+            promote(chrome, workspace, round_)
+            sign_in(chrome, address, "viewer")
+            look(chrome, address, round_, tmp_path / "saved")
     told = [(one.actor == "system", one.action) for one in workspace.records.find(AuditEntry)]
     assert (False, "enqueue round") in told and (False, "promote policy") in told
 
@@ -177,14 +189,30 @@ def promote(chrome: Chrome, ws: Workspace, round_: str) -> None:
     assert ws.records.get(Round, round_).status is RoundStatus.DONE
 
 
-def look(chrome: Chrome, address: str, round_: str) -> None:
-    """What a viewer sees: the same round, and nothing to start or decide with."""
+def look(chrome: Chrome, address: str, round_: str, folder: Path) -> None:
+    """What a viewer sees: the same round, tables to take along, and nothing to start or decide with. The address
+    says what was picked."""
     sees(chrome, "You may look at rounds", START_S)
     chrome.get(f"{address}/rounds?round={round_}")
     sees(chrome, "Stages", START_S)
     named = "return [...document.querySelectorAll('button')].map(one => one.innerText).join('|')"
     buttons = str(chrome.execute_script(named))
     assert not re.search("Promote|Pause|Cancel|Retry|Start|Dry run", buttons)
+    save(chrome, "Stages", folder)
+    press(chrome, "Compare")
+    until(chrome, "location.search.includes('view=Compare')")
+
+
+def save(chrome: Chrome, table: str, folder: Path) -> None:
+    """A table as CSV, made when it is asked for: here the first of the page."""
+    folder.mkdir()
+    where = {"behavior": "allow", "downloadPath": str(folder)}
+    chrome.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    press(chrome, "CSV", place=0)
+    file = folder / f"trivox-{table.lower()}.csv"
+    WebDriverWait(chrome, 60).until(lambda driver: file.is_file() and file.stat().st_size)
+    head, *rows = file.read_text(encoding="utf-8").splitlines()
+    assert head.startswith("stage,state,") and len(rows) == 8
 
 
 def unfold(chrome: Chrome, table: str) -> None:
@@ -234,10 +262,10 @@ def choose(chrome: Chrome, table: str, name: str, option: str) -> None:
     idle(chrome)
 
 
-def press(chrome: Chrome, text: str) -> None:
+def press(chrome: Chrome, text: str, place: int = -1) -> None:
     button = f"//button[normalize-space()='{text}' or .//p[normalize-space()='{text}']]"
     found = WebDriverWait(chrome, 20).until(lambda driver: driver.find_elements(By.XPATH, button))
-    _into_view(chrome, found[-1]).click()
+    _into_view(chrome, found[place]).click()
     idle(chrome)
 
 
