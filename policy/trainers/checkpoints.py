@@ -1,6 +1,7 @@
 """A run's folder between its start and its end: whose checkpoints lie there, and which of them is whole."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ KEPT_CHECKPOINTS = 2
 
 
 def claim(folder: Path, fingerprint: str) -> None:
-    """Note which run folder belongs to; raises ConfigError when checkpoints of another run lie there."""
+    """Note which run folder belongs to; raises ConfigError when checkpoints of another run lie there, and in one
+    of several processes that were launched as one run."""
+    _check_alone()
     note = folder / RUN_FILE
     found = json.loads(note.read_text())["run"] if note.exists() else fingerprint
     if found != fingerprint and _checkpoints(folder):
@@ -26,6 +29,15 @@ def claim(folder: Path, fingerprint: str) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"run": fingerprint}) + "\n")
+
+
+def _check_alone() -> None:
+    """Several would write one folder, each what it learned from all rows."""
+    if (processes := int(os.environ.get("WORLD_SIZE") or 1)) > 1:
+        raise ConfigError(
+            f"launched as {processes} processes (WORLD_SIZE) and a run is one process on one GPU: start it "
+            "without a launcher, and other seeds or branches on other GPUs"
+        )
 
 
 def latest(folder: Path) -> str | None:

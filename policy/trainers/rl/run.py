@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from trivox.policy.trainers.rl.figures import (
     rewards_of,
     staleness_of,
 )
+from trivox.policy.trainers.rl.folding import folded
 from trivox.policy.trainers.rl.kl import KLController
 from trivox.policy.trainers.rl.logprobs import said
 from trivox.policy.trainers.rl.minibatches import Minibatch, minibatches
@@ -199,19 +201,25 @@ class Run:
     def step(self, step: int) -> Figures:
         """One step: episodes, watchers, update; its figures."""
         began = time.perf_counter()
-        made = self.source.episodes(self._engine(), step)
+        with self._speaking():
+            made = self.source.episodes(self._engine(), step)
         rolled = time.perf_counter()
         episodes = self._usable(made, step)
         figures = rewards_of(made, episodes) | staleness_of(made, self.settings.staleness)
         for watcher in self.watchers:
             figures |= watcher.watch(step, made)
-        for probe in self.job.probes:
-            figures |= probe.probe(step, self._engine(), figures)
+        with self._speaking():
+            for probe in self.job.probes:
+                figures |= probe.probe(step, self._engine(), figures)
         watched = time.perf_counter()
         if episodes:
             figures |= self._update(episodes, step)
         figures |= {"rollout_s": rolled - began, "watch_s": watched - rolled}
         return figures | {"update_s": time.perf_counter() - watched}
+
+    def _speaking(self) -> AbstractContextManager[None]:
+        """Another engine takes the adapter's weights as they are."""
+        return folded(self.model) if self.job.engine is None else nullcontext()
 
     def _engine(self) -> RolloutEngine:
         if self.job.engine is not None:

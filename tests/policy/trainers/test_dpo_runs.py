@@ -152,3 +152,17 @@ def test_all_weights_start_from_a_backbone_and_have_one_reference(
     with pytest.raises(ValueError, match="moves with an adapter alone"):
         DPOSettings(lora_rank=0, reference_every=2)
     assert not (tmp_path / "a").exists()
+
+
+def test_several_processes_are_refused(
+    backbone_folder: Path,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As torchrun or accelerate launch them: they would write one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="launched as 2 processes"):
+        train_dpo(backbone_folder, pairs, settings, tmp_path / "a", 0)
+    assert not (tmp_path / "a").exists()
