@@ -225,6 +225,18 @@ class Counting:
         self.count = state["count"]
 
 
+def test_a_backbone_in_bfloat16(backbone: Path, tmp_path: Path) -> None:
+    """As on a GPU: what trains is in float32, rollout and training differ by more than fp32 rounds, and the bound
+    that the first step calibrates lets the run end."""
+    loaded = Backbone.load(backbone)
+    torch.nn.Module.to(loaded.lm, torch.bfloat16)
+    settings = GRPO_SMALL.model_copy(update={"recompute": True, "steps": 2})
+    made = train_grpo(job_of(backbone, tmp_path, length_control, settings, loaded=loaded), settings)
+    assert {weight.dtype for weight in weights_of(tmp_path).values()} == {torch.float32}
+    assert loaded.lm.dtype == torch.bfloat16
+    assert made.steps == 2 and made.metrics[0]["logprob_gap"] > 1e-6
+
+
 def test_what_probes_know_survives_a_stop(backbone: Path, tmp_path: Path) -> None:
     def stop(done: int, total: int, figures: dict[str, float]) -> None:
         if done == 3:
