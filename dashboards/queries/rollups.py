@@ -135,12 +135,9 @@ class Rollups:
         """What the judgements of each round come to."""
         counts = judged.select(*votes.AT, "count", "counted", "last")
         marks = {(row[0], row[1]): content_hash(row[2:]) for row in counts.iter_rows()}
-        for rollup, make in (
-            (self.days, votes.days),
-            (self.voters, votes.voters),
-            (self.units, votes.units),
-        ):
-            rollup.refresh_at_once(marks, lambda keys, make=make: make(self._judgements(keys)))
+        self.days.refresh_at_once(marks, lambda keys: votes.days(self._judgements(keys)))
+        self.voters.refresh_at_once(marks, lambda keys: votes.voters(self._judgements(keys)))
+        self.units.refresh_at_once(marks, lambda keys: votes.units(self._judgements(keys)))
 
     def _judgements(self, keys: Sequence[Key]) -> pl.LazyFrame:
         """Of these rounds, marked."""

@@ -117,7 +117,7 @@ class Source:
             held = self._digests.get(name)
             if held is None or held[0] != self.version:
                 self._digests[name] = held = (self.version, make())
-            return held[1]  # type: ignore[no-any-return]
+            return held[1]
 
     def forget(self) -> None:
         """As for a question that nobody asked yet: the next answer is made anew, from rollups and digests."""

@@ -1,6 +1,7 @@
 """Rounds, for researchers: make one, watch it, compare it with others."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -90,7 +91,7 @@ def _buttons(here: Here, one: Round) -> None:
     for column, verb in zip(columns, actions.verbs(one.status), strict=False):
         with column:
             if st.button(verb.capitalize(), key=f"verb-{verb}", icon=ICONS[verb]):
-                attempt(lambda verb=verb: actions.say(here.ws, here.viewer, verb, one.id))
+                attempt(partial(actions.say, here.ws, here.viewer, verb, one.id))
 
 
 def _progress(view: View) -> None:
@@ -115,11 +116,8 @@ def _versions(here: Here, view: View) -> None:
                 key=f"force-{made['id']}",
             )
             if st.button("Promote", key=f"promote-{made['id']}", type="primary"):
-                attempt(
-                    lambda id_=made["id"], why=force: actions.promote(
-                        here.ws, here.viewer, id_, why.strip() or None
-                    )
-                )
+                why = force.strip() or None
+                attempt(partial(actions.promote, here.ws, here.viewer, made["id"], why))
 
 
 def _curves(here: Here, branch: str | None, one: Round) -> None:

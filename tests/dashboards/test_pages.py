@@ -145,8 +145,8 @@ def drawn(shown: AppTest) -> list[dict[str, Any]]:
 
 
 def test_over_optimisation_is_drawn_as_the_policy_moves(show: Show, built: Path) -> None:
-    """Two rounds ended 0.06 and 0.12 nats from where they began, the third never trained; `one` won 20 of 32, `two` 24 of
-    32. The mean of `mos` is 3 + 0.2 * 1.5 - 0.1 * 1 = 3.2."""
+    """Two rounds ended 0.06 and 0.12 nats from where they began, the third never trained; `one` won 20 of 32,
+    `two` 24 of 32. The mean of `mos` is 3 + 0.2 * 1.5 - 0.1 * 1 = 3.2."""
     rows = [row for row in drawn(show(built, "rewards")) if "win_rate" in row]
     told = {row["round"]: row for row in rows}
     assert {name: row["win_rate"] for name, row in told.items()} == {
