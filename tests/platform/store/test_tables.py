@@ -155,7 +155,9 @@ def test_newer_schema_version(ws: Workspace, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_broken_file(ws: Workspace) -> None:
+    """Also one that was whole when it was read last."""
     path = write(ws, ROLLOUT)
+    assert ws.tables.read(Rollout) == [ROLLOUT]
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorruptObject, match=r"0\.parquet: not a Parquet file"):
         ws.tables.read(Rollout)
