@@ -136,6 +136,7 @@ class Nodes:
 
 def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
     """NODES, and why there are none. May take seconds where nobody answers."""
+    from ray._private.authentication import authentication_token_setup as tokens
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
     from ray.exceptions import RayError
 
@@ -144,6 +145,8 @@ def ray_nodes(address: str | None) -> tuple[pl.DataFrame, str]:
         return pl.DataFrame(
             schema=NODES
         ), "No Ray is running here (RAY_ADDRESS names one elsewhere)."
+    # A Ray that this user started asks for this user's token: ray.init brings it, its client alone does not.
+    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         _reach(found)  # where nobody listens, Ray itself goes on trying for most of a minute
         answers = GcsClient(address=found).get_all_node_info(timeout=2)

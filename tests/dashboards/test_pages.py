@@ -1,6 +1,9 @@
 """Every page on an empty, a small and a damaged workspace; what a page shows is what the command line says."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -173,6 +176,26 @@ def test_the_nodes_of_a_ray_are_shown(
         assert time.monotonic() < ends, [one.value for one in shown.caption]
         shown.run()
     assert nodes[0]["alive"].all() and nodes[0]["cpus"].sum() == 2
+
+
+def test_the_nodes_are_shown_to_a_process_that_did_not_start_the_ray(ray_session: None) -> None:
+    """A Ray asks for the token of who started it, as `trivox worker` does; the dashboard is another process."""
+    import ray
+
+    code = (
+        "import sys; from trivox.dashboards.queries.cluster import ray_nodes; "
+        "rows, why = ray_nodes(sys.argv[1]); print(why); sys.exit(0 if rows['cpus'].sum() == 2 else 1)"
+    )
+    address = ray.get_runtime_context().gcs_address
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_a_ray_that_does_not_answer_is_one_line() -> None:
