@@ -207,12 +207,12 @@ class Tables:
 
         paths = self._files(kind, None, None)
         if not paths:
-            return _layout(kind).lazy()
+            return _layout(kind).lazy()  # type: ignore[arg-type]  # a class is hashable
         # One scan of all files: a plan that grew with their number would take longer than the question.
         return pl.scan_parquet(
             paths,
             hive_partitioning=False,
-            schema=_layout(kind).schema,
+            schema=_layout(kind).schema,  # type: ignore[arg-type]
             missing_columns="insert",
             extra_columns="ignore",
         )

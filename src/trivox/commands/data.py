@@ -196,8 +196,8 @@ def _take_speechjudge(
         quarantine.keep([refusal])
         refused.append({"row": refusal.row, "reason": refusal.reason, "remedy": remedy})
 
-    given = {} if licence is None else {"licence": licence}
-    told = import_speechjudge(ws, THE_SYSTEM, source, **given, keep=keep)
+    given: dict[str, Any] = {} if licence is None else {"licence": licence}
+    told = import_speechjudge(ws, THE_SYSTEM, source, keep=keep, **given)
     counts = {"taken": told.taken, "repeated": told.repeated}
     return counts | {"refused": refused, "quarantine": quarantine.file}
 
