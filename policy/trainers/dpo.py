@@ -224,7 +224,7 @@ def _trainer(
     if not full:
         config = lora_config(backbone.lm, settings.lora_rank, settings.lora_alpha, whole)
     model = unfrozen(backbone) if full else started(backbone.lm, start)
-    if settings.reference_every and start is None:
+    if config is not None and settings.reference_every and start is None:
         model = get_peft_model(backbone.lm, config)  # then trl keeps a copy, which can move
     trainer = trainer_class()(
         model=model,

@@ -22,7 +22,7 @@ def folded(model: nn.Module) -> Iterator[None]:
     try:
         for layer in model.modules():
             if isinstance(layer, Linear) and _folds(layer):
-                base = layer.get_base_layer().weight
+                base: Any = layer.get_base_layer().weight
                 kept.append((layer, base.data))
                 base.data = _sum(layer)
                 layer.enable_adapters(False)

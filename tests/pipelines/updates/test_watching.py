@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,27 @@ def test_what_the_audio_watcher_hears(dialogues: Dialogues, ws: Workspace) -> No
     watcher = AudioWatcher(dialogues.asker, Branch.TTS, 2, items, likeness)
     assert watcher.watch(0, made)["speaker_similarity"] == pytest.approx(0.8)
     assert AudioWatcher(dialogues.asker, Branch.ASR, 2).watch(0, made) == {}
+
+
+def test_a_flat_voice_has_less_spread(
+    dialogues: Dialogues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pitch that goes from 100 to 200 Hz spreads over more semitones than one that stays; of silence there is
+    none, and the figure is left out."""
+    made = episodes_of(dialogues).episodes(dialogues.asker.speaker.engine, 0)
+    rate = dialogues.asker.speaker.backbone.codec.spec.sample_rate
+
+    def spread(last: float, level: float = 0.3) -> float | None:
+        hertz = np.linspace(100, last, 2 * rate)
+        phase = 2 * np.pi * np.cumsum(hertz) / rate
+        wave = level * sum(np.sin(n * phase) / n for n in (1, 2, 3, 4)).astype(np.float32)
+        said = SimpleNamespace(samples=wave)
+        monkeypatch.setattr(type(dialogues.asker), "speech", lambda self, tokens: said)
+        return AudioWatcher(dialogues.asker, Branch.REALTIME, 1).watch(0, made).get("pitch_spread")
+
+    flat, wide, silent = spread(100), spread(200), spread(100, level=0.0)
+    assert flat is not None and wide is not None and silent is None
+    assert flat < 1 < 4 < wide
 
 
 def test_users_of_training_and_test_want_other_things() -> None:
