@@ -73,7 +73,7 @@ def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "seed": seed,
             "watch": {"prompts": min(16, scale.train // 2), "every": 10},
             "grpo": {
-                "steps": scale.steps,
+                "steps": 2 * scale.steps,
                 "prompts": 8,
                 "samples": scale.samples,
                 "max_tokens": 96,
