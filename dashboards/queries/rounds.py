@@ -127,9 +127,12 @@ def _wanted(one: Round) -> dict[str, int]:
     try:
         prompts, candidates = config["rollout"]["prompts"], config["rollout"]["candidates"]
         scorers = len(config["score"]["rewards"]) + len(config["score"]["gates"])
+        composed = config["score"].get("composition") is not None
     except (KeyError, TypeError):
         return {}
-    return {"rollout": prompts * candidates, "score": prompts * candidates * scorers}
+    wanted = {"rollout": prompts * candidates, "score": prompts * candidates * scorers}
+    # How many values a composition stores for an answer is not in the round's configuration.
+    return {"rollout": wanted["rollout"]} if composed else wanted
 
 
 def _progress(

@@ -15,6 +15,7 @@ from trivox.pipelines.updates.service import update
 from trivox.pipelines.updates.suites import HEARD, Suites
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.errors import NotFound, WorkError
+from trivox.platform.hashing import derived_id
 from trivox.platform.records import Branch, PreferenceSet, Prompt, Sampling, Split
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
@@ -163,7 +164,10 @@ MAIN = {Branch.ASR: "transcript-errors", Branch.TTS: "win_rate", Branch.REALTIME
 def _learned(
     ws: Workspace, recipe: UpdateRecipe, name: str, suites: dict[str, Suites]
 ) -> dict[str, Any]:
-    """Train, then hold the candidate against its parent on every suite."""
+    """Train, then hold the candidate against its parent on every suite. Its name tells apart runs of another recipe
+    or of other weights, which are runs of their own."""
+    weights = resolve(ws, recipe.parent).artefact_hash
+    name += f"-{derived_id('learn', recipe.model_dump(mode='json'), weights)[-8:]}"
     clock = ws.root / f"{name}.seconds"
     began = time.perf_counter()
     try:
