@@ -164,8 +164,8 @@ MAIN = {Branch.ASR: "transcript-errors", Branch.TTS: "win_rate", Branch.REALTIME
 def _learned(
     ws: Workspace, recipe: UpdateRecipe, name: str, suites: dict[str, Suites]
 ) -> dict[str, Any]:
-    """Train, then hold the candidate against its parent on every suite. Its name tells apart runs of another recipe
-    or of other weights, which are runs of their own."""
+    """Train, then hold the candidate against its parent on every suite. Its name tells runs of another recipe or
+    other weights apart."""
     weights = resolve(ws, recipe.parent).artefact_hash
     name += f"-{derived_id('learn', recipe.model_dump(mode='json'), weights)[-8:]}"
     clock = ws.root / f"{name}.seconds"
