@@ -31,9 +31,10 @@ LENGTH: list[PolicyGradientSettings] = [
 ]
 
 
-def last_reward(metrics: list[dict[str, float]]) -> float:
-    """The mean over the last five steps."""
-    return float(np.mean([one["reward"] for one in metrics[-5:]]))
+def reached(metrics: list[dict[str, float]]) -> float:
+    """The highest mean over five steps in a row, of 320 answers; the learning rate stays high to the end."""
+    rewards = np.array([one["reward"] for one in metrics])
+    return float(np.convolve(rewards, np.full(5, 1 / 5), "valid").max())
 
 
 def learned(
@@ -45,9 +46,9 @@ def learned(
 ) -> float:
     job = job_of(backbone, folder, reward, settings, seed)
     if isinstance(settings, PPOSettings):
-        return last_reward(train_ppo(job, settings).metrics)
+        return reached(train_ppo(job, settings).metrics)
     assert isinstance(settings, GRPOSettings)
-    return last_reward(train_grpo(job, settings).metrics)
+    return reached(train_grpo(job, settings).metrics)
 
 
 def name_of(settings: PolicyGradientSettings) -> str:
