@@ -71,7 +71,7 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run of a tracking server or folder, named as the policy, tagged with the id. Raises ConfigError where the
+    """A run of a tracking server or database, named as the policy, tagged with the id. Raises ConfigError where the
     package is missing."""
 
     def __init__(self, uri: str, run: str, name: str) -> None:
