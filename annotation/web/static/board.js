@@ -29,7 +29,8 @@ export class Board extends EventTarget {
   #clip(element) {
     const { audio, url, label, role, must, duration } = element.dataset;
     const known = this.player.clips.get(audio);
-    const clip = known ?? { key: audio, url, duration: Number(duration) };
+    const usable = known && known.url === url && !known.failed; // one loaded ahead under a lease that was lost is not
+    const clip = usable ? known : { key: audio, url, duration: Number(duration) };
     Object.assign(clip, { element, label, role, must: must === "yes", coverage: new Coverage(), enough: false });
     const canvas = element.querySelector("canvas");
     clip.wave = canvas ? new Wave(canvas) : null;
@@ -106,6 +107,7 @@ export class Board extends EventTarget {
   }
 
   #failed(clip) {
+    if (!this.clips.includes(clip)) return; // of the next question, which loads it again
     const state = clip.element.querySelector(".words");
     if (state) state.textContent = say("broken");
     clip.element.classList.add("broken");

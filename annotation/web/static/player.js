@@ -39,12 +39,13 @@ export class Player extends EventTarget {
 
   async #fetch(clip) {
     try {
-      const response = await fetch(clip.url, { credentials: "same-origin" });
+      const response = await fetch(clip.url, { credentials: "same-origin", signal: clip.signal });
       if (!response.ok) throw new Error(`status ${response.status}`);
       clip.buffer = await DECODER.decodeAudioData(await response.arrayBuffer());
       clip.duration = clip.buffer.duration;
     } catch (error) {
       clip.failed = String(error);
+      if (clip.signal?.aborted) return;
       this.#tell("failed", clip);
       return;
     }

@@ -16,6 +16,7 @@ const status = document.getElementById("status");
 const player = new Player();
 let task = null;
 let ahead = []; // keys of the clips that were loaded for the next task
+let looking = new AbortController(); // of their downloads: taking an answer back gives the next task's lease back
 
 let fading = null;
 
@@ -191,6 +192,8 @@ class Task {
 
   async undo() {
     if (!this.article.dataset.canUndo) { tell(say("nothing_to_undo")); return; }
+    looking.abort();
+    looking = new AbortController();
     try { await post(`/api/v1/work/${campaign}/undo`, {}); await go(); } catch (error) { this.trouble(error); }
   }
 
@@ -238,11 +241,13 @@ function begin() {
 
 /** Loads the sound of the next task while this one is judged. */
 async function lookAhead() {
+  const [shown, { signal }] = [task, looking];
   const told = await post(`/api/v1/work/${campaign}/ahead`, {}).catch(() => null);
+  if (task !== shown || signal.aborted) return;
   const clips = told?.lease?.clips ?? [];
   ahead = clips.map((clip) => clip.audio_id);
   for (const { audio_id: key, duration_s: duration } of clips) {
-    if (!player.clips.has(key)) player.load({ key, url: `/api/v1/leases/${told.lease.id}/audio/${key}`, duration });
+    if (!player.clips.has(key)) player.load({ key, url: `/api/v1/leases/${told.lease.id}/audio/${key}`, duration, signal });
   }
 }
 
