@@ -67,7 +67,6 @@ def test_ci_runs_the_targets_of_people() -> None:
         "lint",
         "types",
         "test",
-        "test-slow",
         "test-label-studio",
     ]
 

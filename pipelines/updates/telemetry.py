@@ -71,8 +71,8 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run of a tracking server or database, named as the policy, tagged with the id. Raises ConfigError where the
-    package is missing."""
+    """A run of a tracking server or database, named as the policy, tagged with the id. Raises ConfigError where
+    the package is missing."""
 
     def __init__(self, uri: str, run: str, name: str) -> None:
         try:
