@@ -1,7 +1,7 @@
 """What the votes on one comparison come to: by majority, or weighed by what is known of the judges."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,10 +59,10 @@ def _most(votes: Sequence[tuple[Vote, float]]) -> Verdict | str:
     """The side of the greatest weight; confidence is its share, margin the weighted mean in its favour."""
     if not votes:
         return ABSTAINED
-    sides: Counter[int] = Counter()
+    sides = defaultdict[int, float](float)
     for vote, weight in votes:
-        sides[vote.side] += weight  # type: ignore[assignment]
-    ranked = sides.most_common(2)
+        sides[vote.side] += weight
+    ranked = sorted(sides.items(), key=lambda found: found[1], reverse=True)
     if len(ranked) > 1 and math.isclose(ranked[0][1], ranked[1][1], rel_tol=1e-9):
         return SPLIT
     side, weight = ranked[0]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,13 +37,13 @@ class RemoteUser:
 def sdk() -> Any:
     """The package label_studio_sdk; UsageError where it is not installed."""
     try:
-        import label_studio_sdk
-        from label_studio_sdk.label_interface.interface import LabelInterface as _  # noqa: F401
+        package = import_module("label_studio_sdk")
+        import_module("label_studio_sdk.label_interface.interface")
     except ImportError as error:
         raise UsageError(
             f"label-studio-sdk is not installed ({error.name}): pip install 'trivox[label-studio]'"
         ) from None
-    return label_studio_sdk
+    return package
 
 
 class LabelStudioClient:

@@ -27,6 +27,7 @@ from trivox.platform.records import (
 )
 from trivox.platform.statistics.agreement import (
     Agreement,
+    Level,
     fleiss_kappa,
     icc2k,
     krippendorff_alpha,
@@ -269,12 +270,12 @@ def _values(judgement: Judgement) -> list[tuple[str, float]]:
 def _figures(
     question: str, scale: str, units: Sequence[dict[Hashable, float]], seed: int
 ) -> QuestionFigures:
-    level = "nominal" if scale == "check" else "ordinal"
+    level: Level = "nominal" if scale == "check" else "ordinal"
     complete = _same_number(units)
     return QuestionFigures(
         question,
         scale,
-        krippendorff_alpha(units, level, seed),  # type: ignore[arg-type]
+        krippendorff_alpha(units, level, seed),
         _kappa(complete, scale, seed),
         _icc(units),
         split_half(units, seed),

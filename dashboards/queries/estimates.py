@@ -7,6 +7,7 @@ correction): G / (G - 1) * sum (s_g - p n_g)^2 / N^2. The square expands into fo
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -84,15 +85,15 @@ def with_means(sums: pl.DataFrame, low: float = -math.inf, high: float = math.in
             one | {"value": value, "low": shown[0], "high": shown[1], "n": int(given[0]), "groups": int(given[2])}
         )  # fmt: skip
     names = [name for name in sums.columns if name not in SUMS]
-    schema = {name: sums.schema[name] for name in names}
-    numbers = {
+    schema: dict[str, Any] = {name: sums.schema[name] for name in names}
+    numbers: dict[str, Any] = {
         "value": pl.Float64,
         "low": pl.Float64,
         "high": pl.Float64,
         "n": pl.Int64,
         "groups": pl.Int64,
     }
-    return pl.DataFrame(rows, schema=schema | numbers)  # type: ignore[operator]
+    return pl.DataFrame(rows, schema=schema | numbers)
 
 
 def chained_odds(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -119,6 +120,6 @@ class Rollup:
         write_atomically(self._path.with_suffix(".json"), json.dumps(told).encode())
 
 
-def _kept(told: dict[str, str]) -> Kept:
-    damage = tuple(Damage(**one) for one in told["damage"])  # type: ignore[arg-type]
+def _kept(told: dict[str, Any]) -> Kept:
+    damage = tuple(Damage(**one) for one in told["damage"])
     return Kept(told["branch"], told["round"], told["fingerprint"], damage)

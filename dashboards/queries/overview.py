@@ -104,7 +104,8 @@ def in_use(policies: Sequence[PolicyVersion], branch: str) -> PolicyVersion | No
     """The version that a branch runs on; its own, or else the backbone."""
     own = [one for one in policies if one.branch == branch and one.status in IN_USE]
     base = [one for one in policies if one.branch is None and one.status in IN_USE]
-    return (own or base or [None])[-1]  # type: ignore[list-item]
+    found = own or base
+    return found[-1] if found else None
 
 
 def ancestry(policy: PolicyVersion, by_id: Mapping[str, PolicyVersion]) -> list[PolicyVersion]:

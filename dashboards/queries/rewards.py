@@ -63,7 +63,8 @@ def rewards(
 ) -> View:
     """judges: None for people, or whoever judged where no person did."""
     kinds = judge_kinds(source)
-    kind = judges if judges in kinds else (kinds or [None])[0]  # type: ignore[list-item]
+    first = kinds[0] if kinds else None
+    kind = judges if judges in kinds else first
     key = ("rewards", branch, scorer, kind)
     return source.known(key, lambda: _rewards(source, branch, scorer, kind))
 

@@ -10,6 +10,7 @@ that it shows.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import polars as pl
@@ -23,12 +24,12 @@ from trivox.dashboards.queries.shards import Damage, Partition, scan
 from trivox.platform.hashing import content_hash
 from trivox.platform.store.files import write_atomically
 
-ROLLOUTS = {
+ROLLOUTS: dict[str, Any] = {
     "branch": pl.String, "round": pl.String, "producer": pl.String, "finish_reason": pl.String,
     "rollouts": pl.Int64, "tokens": pl.Int64, "with_audio": pl.Int64, "first_audio_p50": pl.Float64,
     "first_audio_p95": pl.Float64,
 }  # fmt: skip
-SCORES = {
+SCORES: dict[str, Any] = {
     "branch": pl.String, "round": pl.String, "scorer": pl.String, "component": pl.String, "role": pl.String,
     "family": pl.String, "unit": pl.String, "direction": pl.String, "failure": pl.String, "scores": pl.Int64,
     "mean": pl.Float64, "deviation": pl.Float64, "p05": pl.Float64, "p50": pl.Float64, "p95": pl.Float64,
@@ -99,8 +100,8 @@ class Rollups:
 
     def __init__(self, folder: Path, mirror: Mirror) -> None:
         self._mirror, self._folder = mirror, folder
-        self.rollouts = Rollup(folder / "rollouts.parquet", ROLLOUTS)  # type: ignore[arg-type]
-        self.scores = Rollup(folder / "scores.parquet", SCORES)  # type: ignore[arg-type]
+        self.rollouts = Rollup(folder / "rollouts.parquet", ROLLOUTS)
+        self.scores = Rollup(folder / "scores.parquet", SCORES)
         self.agreed = Rollup(folder / "agreed.parquet", AGREED)
         self.days = Rollup(folder / "days.parquet", votes.DAYS)
         self.voters = Rollup(folder / "voters.parquet", votes.VOTERS)

@@ -52,7 +52,8 @@ def chosen_round(source: Source, branch: str | None, name: str | None) -> Round 
     """The round of that id; the newest of the branch for None or one that is not there."""
     every = rounds_of(source, branch)
     named = [one for one in every if one.id == name]
-    return (named or every or [None])[0]  # type: ignore[list-item]
+    found = named or every
+    return found[0] if found else None
 
 
 def rounds(source: Source, branch: str | None = None, round_: str | None = None) -> View:
@@ -131,7 +132,7 @@ def _wanted(one: Round) -> dict[str, int]:
     except (KeyError, TypeError):
         return {}
     wanted = {"rollout": prompts * candidates, "score": prompts * candidates * scorers}
-    # How many values a composition stores for an answer is not in the round's configuration.
+    # A composition brings gates and scorers of its own; it is not read here, and no total is told.
     return {"rollout": wanted["rollout"]} if composed else wanted
 
 

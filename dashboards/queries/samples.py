@@ -58,7 +58,8 @@ def samples(
 ) -> View:
     """Up to SHOWN comparisons of a round, or where there is none, prompts with their candidates."""
     every = rounds_with_rollouts(source, branch)
-    chosen = round_ if round_ in every else (every or [None])[0]  # type: ignore[list-item]
+    newest = every[0] if every else None
+    chosen = round_ if round_ in every else newest
     key = ("samples", branch, chosen, scorer, order)
     return source.known(key, lambda: _samples(source, branch, chosen, scorer, order))
 

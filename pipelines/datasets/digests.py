@@ -32,7 +32,7 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
-    """Made once: an adapter takes a millisecond."""
+    """Made once: an adapter takes a millisecond. Not functools.cache: mypy takes type[Any] for unhashable."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from trivox.pipelines.nano.teachers import MARGIN_S
 from trivox.pipelines.nano.train_encoder import LETTERS_FILE
 from trivox.platform.errors import NotFound
 from trivox.policy.backbone import CODEC_FOLDER, WEIGHTS_FILE
+from trivox.policy.encoder.features import HOP, SAMPLE_RATE
 from trivox.policy.processing import NanoFeatureExtractor
 
 PARTS = ("encoder", "codec", "lm")
@@ -16,7 +18,7 @@ HALF = {"codec": "", "lm": "model.encoder."}
 """Part -> how the names of its weights begin that are stored in half precision, to ship fewer bytes: what is
 frozen once it was trained. It is computed with in single precision all the same."""
 MTP_FOLDER = "mtp"
-EDGE = 6
+EDGE = round(MARGIN_S * SAMPLE_RATE / HOP)
 """Frames of silence around a clip, as `trimmed` leaves them around what the encoder is trained on."""
 
 

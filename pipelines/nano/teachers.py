@@ -71,7 +71,11 @@ def phonemes(text: str) -> str:
     return "".join(_hibari().phonemize(text))
 
 
-def trimmed(wave: Wave, floor: float = 0.03, margin_s: float = 0.06) -> Wave:
+MARGIN_S = 0.06
+"""Of silence that `trimmed` leaves at both ends."""
+
+
+def trimmed(wave: Wave, floor: float = 0.03, margin_s: float = MARGIN_S) -> Wave:
     """Without the stretches at both ends that lie under `floor` of the peak, but for a margin."""
     frame = RATE // 100
     envelope = np.abs(wave[: len(wave) // frame * frame]).reshape(-1, frame).max(1)

@@ -1,6 +1,5 @@
 """Carrying out a round: lease it, run its stages one after the other, write a manifest after each."""
 
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.stages import STAGES
 from trivox.pipelines.rounds.upgrades import check_version
 from trivox.platform.errors import BudgetSpent, StageFailed, StoreError, TrivoxError
+from trivox.platform.observability.memory import peak_bytes
 from trivox.platform.progress import say
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
 from trivox.platform.records.budgets import CostKind
@@ -90,7 +90,7 @@ def _record(
         seed=round_.seed,
         started_at=started,
         finished_at=finished,
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=peak_bytes() / 2**20,
     )
     with ws.records.transaction():
         ws.records.add(run)

@@ -50,12 +50,12 @@ class Plan:
         asked = self.recipe.model_dump(
             mode="json", exclude={"parent", "prompts", "preferences", "telemetry"}
         )
-        for table in ("grpo", "ppo", "dpo"):
-            if asked[table] is not None:
-                for changes_nothing in ("checkpoint_every", "recompute"):
-                    asked[table].pop(changes_nothing)
-                if asked[table].get("staleness") == 0:  # as before there was another
-                    asked[table].pop("staleness")
+        asked |= {
+            table: settings and settings.identity()
+            for table, settings in (
+                ("grpo", self.recipe.grpo), ("ppo", self.recipe.ppo), ("dpo", self.recipe.dpo),
+            )
+        }  # fmt: skip
         asked["reward"].pop("composition")  # what is in it counts, not where it lies
         composed = None if self.composition is None else self.composition.model_dump(mode="json")
         named = [self.prompts and self.prompts.id, [one.id for one in self.preferences]]

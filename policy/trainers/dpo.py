@@ -81,6 +81,10 @@ class DPOSettings(BaseModel):
     recompute: bool = False
     """Whether activations are computed again in the backward pass: less memory, a third more time."""
 
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on, in JSON."""
+        return self.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
+
     @model_validator(mode="after")
     def _reference_can_move(self) -> Self:
         if self.reference_every and not self.lora_rank:
@@ -169,8 +173,8 @@ def _fingerprint(
     reference: str, pairs: Sequence[TokenPair], settings: DPOSettings, seed: int
 ) -> str:
     """What a run's result depends on, as a hash."""
-    known = settings.model_dump(mode="json", exclude={"checkpoint_every"})
-    return content_hash([reference, [[p.margin, p.weight] for p in pairs], known, seed])
+    weighed = [[p.margin, p.weight] for p in pairs]
+    return content_hash([reference, weighed, settings.identity(), seed])
 
 
 def _check(pairs: Sequence[TokenPair]) -> None:

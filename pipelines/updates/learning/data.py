@@ -164,7 +164,6 @@ def _rollout(
     logprobs: tuple[float, ...],
     sampling: Sampling,
 ) -> Rollout:
-
     return Rollout(
         id=derived_id("ro", name, prompt.id, index),
         project=project,

@@ -26,8 +26,6 @@ from trivox.policy.speaker import Speaker
 from trivox.reward_models.cache import ScoreFile
 from trivox.reward_models.composition import Composition
 
-LIMIT_S = 900.0
-"""Of training alone, scoring that is cached apart."""
 HARD = (0.10, 0.40)
 """WER at the start, on speech that is hard."""
 NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)

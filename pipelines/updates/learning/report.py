@@ -12,6 +12,7 @@ from trivox.platform.statistics.intervals import mean_interval
 KL_BOUND = 0.1
 """Nats per action, the most that realtime may move from its reference on average of a step."""
 LIMIT_S = 900.0
+"""Of training alone, scoring that is cached apart."""
 
 Runs = Sequence[Mapping[str, Any]]
 

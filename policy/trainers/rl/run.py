@@ -127,12 +127,6 @@ def _check(job: Job, settings: PolicyGradientSettings) -> None:
         )
 
 
-def _asked(settings: PolicyGradientSettings) -> dict[str, Any]:
-    """What a result depends on. A staleness of 0 is what runs had before there was another."""
-    asked = settings.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
-    return {k: v for k, v in asked.items() if (k, v) != ("staleness", 0)}
-
-
 class Run:
     """The state of a run between its steps."""
 
@@ -316,7 +310,7 @@ class Run:
         return content_hash(
             [
                 backbone_hash(job.backbone),
-                _asked(self.settings),
+                self.settings.identity(),
                 type(self.settings).__name__,
                 job.seed,
                 job.name,

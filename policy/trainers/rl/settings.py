@@ -1,6 +1,6 @@
 """What people set of PPO and GRPO; one home for each default."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,11 @@ class PolicyGradientSettings(BaseModel):
     """Steps between checkpoints, from which a run that was stopped goes on."""
     recompute: bool = False
     """Whether activations are computed again in the backward pass: less memory, a third more time."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on, in JSON. A staleness of 0 is what runs had before there was another."""
+        told = self.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
+        return {key: value for key, value in told.items() if (key, value) != ("staleness", 0)}
 
 
 class GRPOSettings(PolicyGradientSettings):

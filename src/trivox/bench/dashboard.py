@@ -7,7 +7,6 @@ behind a changed one.
 """
 
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ import polars as pl
 from trivox.bench.dashboard_data import FULL, SMALL, Size, branch_of, filled, round_id
 from trivox.bench.harness import Result, Timing
 from trivox.platform.errors import WorkError
+from trivox.platform.observability.memory import peak_bytes
 
 CHANGED_S, CACHED_S, MEMORY_GB = 1.0, 0.1, 2.0
 RERUNS = 60
@@ -78,7 +78,7 @@ def _measured(root: Path, size: Size) -> Measured:
         _note(found, "empty", partial(pages.again, ""))
         if place % (RERUNS // 5) == 0:
             _note(found, "naive", partial(naive, root, branch_of(place).value))
-    return replace(found, memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    return replace(found, memory=peak_bytes() / 2**30)
 
 
 def _note(found: Measured, side: str, work: Callable[[], object]) -> None:

@@ -6,7 +6,6 @@ it: memory goes by the batch, not by the data.
 """
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from trivox.pipelines.datasets.reading import BATCH
 from trivox.pipelines.datasets.samples import Size, fill
 from trivox.pipelines.exports.bundle import export_bundle
 from trivox.pipelines.imports.bundle import import_bundle
+from trivox.platform.observability.memory import peak_bytes
 from trivox.platform.progress import say
 from trivox.platform.store import Workspace
 
@@ -68,8 +68,7 @@ def _apart(work: object, *given: object) -> tuple[float, float, str]:
 def _timed(work: object, given: tuple[object, ...]) -> tuple[float, float, str]:
     begin = time.perf_counter()
     told = str(work(*given))  # type: ignore[operator]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return time.perf_counter() - begin, peak, told
+    return time.perf_counter() - begin, peak_bytes() / 2**20, told
 
 
 def _make(place: Path, size: Size) -> str:

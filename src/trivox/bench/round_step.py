@@ -8,7 +8,6 @@ the peak of a process of its own for each side.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, set_see
 
 from trivox.bench.harness import Result, interleaved, ratio
 from trivox.platform.errors import ConfigError
+from trivox.platform.observability.memory import peak_bytes
 from trivox.platform.records import Sampling
 from trivox.policy.backbone import CODEC_FOLDER, Backbone, without_renaming_notices
 from trivox.policy.branches.constraint import Mask
@@ -366,7 +366,7 @@ def _measured(name: str, folder: Path) -> Mapping[str, float]:
         work(), work()
     if torch.cuda.is_available():
         return {"peak_mb": torch.cuda.max_memory_allocated() / 1e6}
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
+    return {"peak_mb": peak_bytes() / 1e6}
 
 
 if __name__ == "__main__":

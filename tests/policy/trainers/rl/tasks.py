@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trivox.policy.branches.constraint import TextConstraint
 from trivox.policy.engine import Generation
 from trivox.policy.trainers.rl.run import Job
@@ -13,6 +15,15 @@ from trivox.policy.vocabulary import TokenMap
 
 Answers = Sequence[tuple[Ask, Generation]]
 WANTED_LENGTH = 6
+SMALL: dict[str, Any] = {
+    "steps": 4,
+    "prompts": 2,
+    "samples": 3,
+    "minibatch_turns": 4,
+    "max_tokens": 8,
+    "learning_rate": 1e-3,
+    "checkpoint_every": 2,
+}
 
 
 def asks_of(tokens: TokenMap, texts: Sequence[str] = ("a", "b", "ab", "ba")) -> list[Ask]:
@@ -54,3 +65,14 @@ def job_of(
         seed,
     )
     return Job(backbone, source, folder, seed, name="task", **more)
+
+
+def stopped(train: Any, backbone: Path, folder: Path, settings: PolicyGradientSettings) -> None:
+    """A run on `length_control` that is broken off in its third step."""
+
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job_of(backbone, folder, length_control, settings, on_step=stop), settings)

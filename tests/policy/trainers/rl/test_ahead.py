@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.policy.trainers.rl.tasks import Answers, asks_of, job_of, length_control
+from tests.policy.trainers.rl.tasks import (
+    SMALL,
+    Answers,
+    asks_of,
+    job_of,
+    length_control,
+    stopped,
+)
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import DecodingStatistics, FinishReason
 from trivox.policy.engine import Generation, Request
@@ -18,16 +25,7 @@ from trivox.policy.trainers.rl.settings import GRPOSettings, PPOSettings
 from trivox.policy.trainers.rl.sources import Reward, SingleTurn
 from trivox.policy.vocabulary import TokenMap
 
-SMALL: dict[str, Any] = {
-    "steps": 4,
-    "prompts": 2,
-    "samples": 3,
-    "minibatch_turns": 4,
-    "max_tokens": 8,
-    "learning_rate": 1e-2,
-    "checkpoint_every": 2,
-    "staleness": 1,
-}
+AHEAD: dict[str, Any] = SMALL | {"learning_rate": 1e-2, "staleness": 1}
 
 
 class Says:
@@ -94,19 +92,13 @@ def test_a_run_ahead_says_so_and_resumes_to_the_same_weights(
     kind: str, backbone: Path, tmp_path: Path
 ) -> None:
     train: Any = train_grpo if kind == "grpo" else train_ppo
-    settings: Any = GRPOSettings(**SMALL) if kind == "grpo" else PPOSettings(**SMALL)
+    settings: Any = GRPOSettings(**AHEAD) if kind == "grpo" else PPOSettings(**AHEAD)
     whole = train(job_of(backbone, tmp_path / "whole", length_control, settings), settings)
     assert [(one["staleness"], one["stale"]) for one in whole.metrics] == [(0, 0)] + [(1, 0)] * 3
     # Fresh answers agree to rounding; stale ones are of other weights, and that stops nothing.
     gaps = [one["logprob_gap"] for one in whole.metrics]
     assert gaps[0] < 1e-4 and (kind == "ppo" or max(gaps[1:]) > 1e-3)
-
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(job_of(backbone, tmp_path / "cut", length_control, settings, on_step=stop), settings)
+    stopped(train, backbone, tmp_path / "cut", settings)
     resumed = train(job_of(backbone, tmp_path / "cut", length_control, settings), settings)
     assert resumed.weights_hash == whole.weights_hash
 
@@ -124,7 +116,7 @@ def test_what_is_older_than_allowed_is_left_out_and_counted(
             made = source_of(tokens).episodes(engine, step)
             return [replace(one, staleness=index % 2) for index, one in enumerate(made)]
 
-    settings = GRPOSettings(**SMALL | {"steps": 1, "staleness": 0})
+    settings = GRPOSettings(**AHEAD | {"steps": 1, "staleness": 0})
     made = train_grpo(Job(backbone, Late(), tmp_path, 0, "late"), settings)
     assert made.metrics[0]["stale"] == made.metrics[0]["left_out"] == 2
     assert made.metrics[0]["staleness"] == 0.5

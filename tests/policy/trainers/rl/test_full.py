@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.policy.conftest import write_hearing_backbone
-from tests.policy.trainers.rl.tasks import job_of, length_control
-from tests.policy.trainers.rl.test_run import SMALL
+from tests.policy.trainers.rl.tasks import SMALL, job_of, length_control, stopped
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.trainers.rl.reference import FrozenCopy
@@ -28,13 +27,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(
     train: Any = train_grpo if kind == "grpo" else train_ppo
     settings: Any = GRPO_FULL if kind == "grpo" else PPO_FULL
     whole = train(job_of(backbone, tmp_path / "whole", length_control, settings), settings)
-
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(job_of(backbone, tmp_path / "cut", length_control, settings, on_step=stop), settings)
+    stopped(train, backbone, tmp_path / "cut", settings)
     resumed = train(job_of(backbone, tmp_path / "cut", length_control, settings), settings)
     assert resumed.weights_hash == whole.weights_hash == backbone_hash(tmp_path / "whole")
     shown = [[one["kl"] for one in run.metrics] for run in (whole, resumed)]

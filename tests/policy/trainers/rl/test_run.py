@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from tests.policy.conftest import write_backbone
-from tests.policy.trainers.rl.tasks import Answers, asks_of, job_of, length_control
+from tests.policy.trainers.rl.tasks import (
+    SMALL,
+    Answers,
+    asks_of,
+    job_of,
+    length_control,
+    stopped,
+)
 from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.records import Failure, FinishReason
 from trivox.policy.backbone import Backbone
@@ -28,15 +35,6 @@ from trivox.policy.trainers.rl.sources import Reward, SingleTurn
 from trivox.policy.trainers.rl.watchers import Bound, Guard, TextWatcher, WatcherStop, repetition
 from trivox.policy.vocabulary import TokenMap
 
-SMALL: dict[str, Any] = {
-    "steps": 4,
-    "prompts": 2,
-    "samples": 3,
-    "minibatch_turns": 4,
-    "max_tokens": 8,
-    "learning_rate": 1e-3,
-    "checkpoint_every": 2,
-}
 GRPO_SMALL = GRPOSettings(**SMALL)
 PPO_SMALL = PPOSettings(**SMALL, critic_warmup=1)
 
@@ -55,13 +53,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(
     train: Any = train_grpo if kind == "grpo" else train_ppo
     settings: Any = GRPO_SMALL if kind == "grpo" else PPO_SMALL
     whole = train(job_of(backbone, tmp_path / "whole", length_control, settings), settings)
-
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(job_of(backbone, tmp_path / "cut", length_control, settings, on_step=stop), settings)
+    stopped(train, backbone, tmp_path / "cut", settings)
     assert [p.name for p in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-2"]
     resumed = train(job_of(backbone, tmp_path / "cut", length_control, settings), settings)
     assert resumed.weights_hash == whole.weights_hash
@@ -74,12 +66,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(
 
 
 def test_another_run_is_not_gone_on_with(backbone: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_grpo(job_of(backbone, tmp_path, length_control, GRPO_SMALL, on_step=stop), GRPO_SMALL)
+    stopped(train_grpo, backbone, tmp_path, GRPO_SMALL)
     other = GRPO_SMALL.model_copy(update={"learning_rate": 2e-3})
     with pytest.raises(ConfigError, match="holds checkpoints of run"):
         train_grpo(job_of(backbone, tmp_path, length_control, other), other)
@@ -103,16 +90,8 @@ def test_the_adapter_loads_and_off_is_the_backbone(backbone: Path, tmp_path: Pat
 def test_rows_of_tokens_train_too_and_off_is_the_backbone(backbone: Path, tmp_path: Path) -> None:
     """Rows and head in full beside LoRA; stopped and resumed to the same bits; off, the backbone's logits."""
     settings = GRPO_SMALL.model_copy(update={"train_tokens": True})
-
-    def stop(done: int, total: int, figures: dict[str, float]) -> None:
-        if done == 3:
-            raise KeyboardInterrupt
-
     whole = train_grpo(job_of(backbone, tmp_path / "whole", length_control, settings), settings)
-    with pytest.raises(KeyboardInterrupt):
-        train_grpo(
-            job_of(backbone, tmp_path / "cut", length_control, settings, on_step=stop), settings
-        )
+    stopped(train_grpo, backbone, tmp_path / "cut", settings)
     again = train_grpo(job_of(backbone, tmp_path / "cut", length_control, settings), settings)
     assert again.weights_hash == whole.weights_hash
     lm = Backbone.load(backbone).lm
