@@ -115,7 +115,7 @@ ELSEWHERE |= {("realtime", "reply")}
 ELSEWHERE |= {("asr", "rover"), ("asr", "pseudo-label")}  # tests/test_cli_asr.py
 ELSEWHERE |= {("policy", "train"), ("policy", "train-mtp")}  # tests/pipelines/training
 # tests/pipelines/updates
-UPDATES = ("evaluate", "compare", "promote", "rollback", "merge", "export")
+UPDATES = ("samples", "evaluate", "compare", "promote", "rollback", "merge", "export")
 ELSEWHERE |= {("policy", verb) for verb in UPDATES}
 ELSEWHERE |= {("policy", "init"), ("policy", "add")}  # tests/policy/test_bring_your_own.py
 ELSEWHERE |= {("talk",)}  # tests/test_cli_talk.py

@@ -17,7 +17,7 @@ from trivox.pipelines.rounds.finding import ENDED, manifests
 from trivox.pipelines.rounds.service import NotInThisState, RoundService
 from trivox.pipelines.rounds.updating import recipe_of
 from trivox.pipelines.updates.plan import plan_of
-from trivox.pipelines.updates.service import stop_of
+from trivox.pipelines.updates.stops import stop_of
 from trivox.platform.errors import NotFound, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import CostEntry, Loop, Round, RoundStatus, Stage

@@ -18,6 +18,7 @@ from trivox.pipelines.updates.dialogues import DialogueEpisodes, Dialogues, Voic
 from trivox.pipelines.updates.plan import Plan
 from trivox.pipelines.updates.preferences import token_pairs
 from trivox.pipelines.updates.rewards import CompositionReward, RunningStatistics, items_of
+from trivox.pipelines.updates.samples import Keeper
 from trivox.pipelines.updates.watching import (
     Answers,
     AudioWatcher,
@@ -79,7 +80,7 @@ def rewarded_job(ws: Workspace, plan: Plan, folder: Path, on_step: OnStep) -> Jo
         name=plan.id,
         start=_start(ws, plan),
         rehearsal=_rehearsal(ws, plan, backbone),
-        watchers=[_hearing(asker, plan, items)],
+        watchers=[Keeper(ws, plan.id, plan.recipe.branch), _hearing(asker, plan, items)],
         probes=probes,
         bounds=[one.bound for one in watch.bounds],
         stateful=[RunningStatistics(composition)] if composition is not None else [],

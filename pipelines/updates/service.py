@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from trivox.pipelines.updates.building import preference_job, rewarded_job
 from trivox.pipelines.updates.plan import Plan, plan_of
 from trivox.pipelines.updates.recipe import UpdateRecipe
+from trivox.pipelines.updates.stops import note_stop, stop_of
 from trivox.pipelines.updates.telemetry import Telemetry
 from trivox.platform.hashing import derived_id
 from trivox.platform.progress import bar
@@ -26,12 +26,10 @@ from trivox.policy.trainers.common import TrainedAdapter
 from trivox.policy.trainers.dpo import train_dpo
 from trivox.policy.trainers.rl.run import train_grpo, train_ppo
 from trivox.policy.trainers.rl.settings import GRPOSettings, PPOSettings
-from trivox.policy.trainers.rl.watchers import Stop, WatcherStop
+from trivox.policy.trainers.rl.watchers import WatcherStop
 
 ARTEFACTS = "artefacts"
 TRAINING_FILE = "training.json"
-STOPPED = "stopped"
-"""Kind of the decision that a watcher's stop leaves."""
 
 
 def update(
@@ -57,7 +55,7 @@ def update(
     try:
         trained = _train(ws, plan, partial)
     except WatcherStop as stop:
-        _note_stop(ws, plan, stop)
+        note_stop(ws, plan.id, stop.stop, str(stop), {"policy": plan.name} | _made_of(plan))
         shutil.rmtree(partial, ignore_errors=True)
         raise
     about = _about(plan, trained)
@@ -75,12 +73,6 @@ def dry_run(ws: Workspace, recipe: UpdateRecipe, name: str) -> dict[str, Any]:
     return plan.told() | {
         "status": known[0].status.value if known else "stopped" if stopped else "new"
     }
-
-
-def stop_of(ws: Workspace, run: str) -> Stop | None:
-    """Why a watcher stopped the run of this id; None if none did."""
-    found = ws.records.find(Decision, project=ws.project, subject=run, kind=STOPPED)
-    return Stop(**found[0].evidence["stop"]) if found else None
 
 
 def _train(ws: Workspace, plan: Plan, folder: Path) -> TrainedAdapter:
@@ -108,22 +100,6 @@ def _train(ws: Workspace, plan: Plan, folder: Path) -> TrainedAdapter:
 def _headline(figures: Mapping[str, float]) -> str:
     name = next((one for one in ("reward", "rewards/margins", "loss") if one in figures), None)
     return f"{name} {figures[name]:.3f}" if name else ""
-
-
-def _note_stop(ws: Workspace, plan: Plan, stop: WatcherStop) -> None:
-    """The typed reason, with the recipe that led to it."""
-    ws.records.add(
-        Decision(
-            derived_id("de", STOPPED, plan.id),
-            ws.project,
-            STOPPED,
-            plan.id,
-            f"watcher:{stop.stop.figure}",
-            str(stop),
-            datetime.now(UTC),
-            {"stop": asdict(stop.stop), "policy": plan.name} | _made_of(plan),
-        )
-    )
 
 
 def _made_of(plan: Plan) -> dict[str, Any]:

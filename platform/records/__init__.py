@@ -74,6 +74,7 @@ from trivox.platform.records.rollouts import (
     SegmentKind,
 )
 from trivox.platform.records.rounds import CostEntry, Loop, Round, RoundStatus, Stage, StageRun
+from trivox.platform.records.samples import PolicySample
 from trivox.platform.records.scores import Direction, Failure, Score, ScorerRole
 from trivox.platform.records.work import (
     Acknowledged,
@@ -129,6 +130,7 @@ __all__ = [
     "Loop",
     "Person",
     "Persona",
+    "PolicySample",
     "PolicyStatus",
     "PolicyVersion",
     "Pool",

@@ -1,11 +1,11 @@
-"""How rollouts and scores lie in Parquet. A change here raises SCHEMA_VERSION of the records."""
+"""How rollouts, scores and samples of policies lie in Parquet. A change here raises SCHEMA_VERSION."""
 
 from typing import Any
 
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from trivox.platform.records import Rollout, Score
+from trivox.platform.records import PolicySample, Rollout, Score
 
 _SEGMENT = pa.struct(
     [
@@ -47,6 +47,12 @@ _TIMING = pa.struct(
     [
         pa.field("name", pa.string(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),
+    ]
+)
+_COMPONENT = pa.struct(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
     ]
 )
 _FAILURE = pa.struct(
@@ -109,7 +115,32 @@ SCORE = pa.schema(
     ]
 )
 
-SCHEMAS: dict[type[Any], pa.Schema] = {Rollout: ROLLOUT, Score: SCORE}
+POLICY_SAMPLE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("project", pa.string(), nullable=False),
+        pa.field("round", pa.string(), nullable=False),
+        pa.field("branch", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("index", pa.int64(), nullable=False),
+        pa.field("staleness", pa.int32(), nullable=False),
+        pa.field("tokens", pa.list_(pa.list_(pa.int32())), nullable=False),
+        pa.field("logprobs", pa.list_(pa.list_(pa.float64())), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("rewards", pa.list_(pa.float64()), nullable=False),
+        pa.field("components", pa.list_(_COMPONENT), nullable=False),
+        pa.field("failure", _FAILURE),
+    ]
+)
+
+SCHEMAS: dict[type[Any], pa.Schema] = {
+    Rollout: ROLLOUT,
+    Score: SCORE,
+    PolicySample: POLICY_SAMPLE,
+}
+NAMED = {"timings": "seconds", "components": "value"}
+"""Fields that are dicts, and what the values of their names are called in a file."""
 ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in SCHEMAS}
 
 
@@ -118,14 +149,16 @@ def to_arrow(records: list[Any], schema_version: int) -> pa.Table:
     kind = type(records[0])
     rows = [ADAPTERS[kind].dump_python(record) for record in records]
     for row in rows:
-        if "timings" in row:
-            row["timings"] = [{"name": k, "seconds": v} for k, v in row["timings"].items()]
+        for field, value in NAMED.items():
+            if field in row:
+                row[field] = [{"name": k, value: v} for k, v in row[field].items()]
     about = {"schema_version": str(schema_version), "kind": kind.__name__}
     return pa.Table.from_pylist(rows, schema=SCHEMAS[kind].with_metadata(about))
 
 
 def from_row(kind: type[Any], row: dict[str, Any]) -> Any:
     """A record of a row; what an older file does not have takes its default."""
-    if "timings" in row:
-        row = row | {"timings": {item["name"]: item["seconds"] for item in row["timings"]}}
+    for field, value in NAMED.items():
+        if field in row:
+            row = row | {field: {item["name"]: item[value] for item in row[field]}}
     return ADAPTERS[kind].validate_python(row)

@@ -1,4 +1,4 @@
-"""Rollouts and scores in Parquet, partitioned by project, branch and round."""
+"""Rollouts, scores and samples of policies in Parquet, partitioned by project, branch and round."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from trivox.platform import records as record_kinds
 from trivox.platform.errors import NewerWorkspace, StoreError
-from trivox.platform.records import Branch, Rollout, Score
+from trivox.platform.records import Branch, PolicySample, Rollout, Score
 from trivox.platform.store.faults import file_errors
 from trivox.platform.store.files import write_atomically
 from trivox.platform.store.parts import Mark, parts_below, version_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trivox.platform.store.remote import RemoteParts
 
 R = TypeVar("R")
+KINDS = (Rollout, Score, PolicySample)
 
 
 class Tables:
@@ -35,7 +36,7 @@ class Tables:
 
     def write(
         self,
-        records: Sequence[Rollout] | Sequence[Score],
+        records: Sequence[Rollout] | Sequence[Score] | Sequence[PolicySample],
         *,
         branch: Branch,
         round: str,
@@ -113,7 +114,7 @@ class Tables:
             raise StoreError(f"{where}: no records to write")
         kind = type(records[0])
         for record in records:
-            if type(record) is not kind or kind not in (Rollout, Score):
+            if type(record) is not kind or kind not in KINDS:
                 raise StoreError(f"{where}: {type(record).__name__} in a table of {kind.__name__}")
             given = (record.project, getattr(record, "branch", branch), record.round or round_)
             if given != (self._project, branch, round_):

@@ -28,6 +28,7 @@ from trivox.platform.records import (
     Invite,
     Judgement,
     Person,
+    PolicySample,
     PreferenceSet,
     Prompt,
     PromptSet,
@@ -51,9 +52,11 @@ GONE = "forgotten"
 
 
 def shards(ws: Workspace, plan: Plan, gone: Members) -> None:
-    """Rollouts and their scores: every Parquet file that holds one is written anew without it."""
+    """Rollouts, their scores, and what policies said to the prompts in training: every Parquet file that holds one
+    is written anew without it."""
     ws.tables.remove(Score, "id", lambda ids: gone.known("scores", ids))
     ws.tables.remove(Rollout, "id", lambda ids: gone.known("rollouts", ids))
+    ws.tables.remove(PolicySample, "prompt", lambda ids: gone.known("prompts", ids))
 
 
 def rows(ws: Workspace, plan: Plan, gone: Members) -> None:

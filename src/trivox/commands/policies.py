@@ -15,6 +15,7 @@ from trivox.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from trivox.pipelines.updates.samples import Said
     from trivox.platform.records import Evaluation
 
 app = typer.Typer(
@@ -92,6 +93,46 @@ def _result(evaluation: "Evaluation") -> str:
     if win["rate"] is None:
         return f"{kind} over its parent none"
     return f"{kind} over its parent {win['rate']:.1%} ({win['low']:.1%} to {win['high']:.1%})"
+
+
+@app.command()
+def samples(
+    name: Annotated[
+        str,
+        typer.Argument(help="Name, id, or id of a run that a watcher stopped.", metavar="POLICY"),
+    ],
+    step: Annotated[
+        int | None, typer.Option(help="Step, from 0; the last one if not given.", min=0)
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 20,
+    best: Annotated[bool, typer.Option("--best", help="The highest reward first.")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    json: JsonOption = False,
+) -> None:
+    """What a version said in a step of its own training (PPO, GRPO), with its rewards: the lowest first.
+
+    Staleness is how many updates lie between the policy that drew an answer and the one that learned from it.
+
+    \b
+    trivox policy samples nano-hears --step 0
+    """
+    from trivox.pipelines.updates.samples import said_by
+
+    said = said_by(open_workspace(workspace), name, step)
+    names = ("step", "reward", "staleness", "ended", "parts", "failure", "text")
+    rows = [_said(one, json) for one in (said[::-1] if best else said)[:limit]]
+    print_rows("samples", names, rows, "no sample", json)
+
+
+def _said(one: "Said", json: bool) -> tuple[object, ...]:
+    sample, parts = one.sample, one.sample.components
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
+    failure = f"{sample.failure.kind}: {sample.failure.message}" if sample.failure else None
+    told = (sample.step, one.reward, sample.staleness, sample.finish_reason.value)
+    if json:
+        return (*told, parts, failure, list(one.texts))
+    reward = "none" if one.reward is None else f"{one.reward:.3f}"
+    return (told[0], reward, *told[2:], shown, failure or "", " | ".join(one.texts))
 
 
 app.command()(training.train)

@@ -23,6 +23,7 @@ from trivox.platform.records import (
     Decision,
     Judgement,
     Person,
+    PolicySample,
     PolicyStatus,
     PolicyVersion,
     Pool,
@@ -81,6 +82,8 @@ def with_history(ws: Workspace) -> tuple[Speaker, list[bytes]]:
     ws.records.add(derived)
     rollouts = ws.tables.read(Rollout)
     ws.tables.write([score(one) for one in rollouts], branch=Branch.TTS, round="made-up", part="s")
+    said = [sample(one) for one in rollouts]
+    ws.tables.write(said, branch=Branch.TTS, round="po_child", part="step-000000")
     (set_,) = ws.records.find(PreferenceSet)
     ws.records.add(
         model(ws, "taught", round="made-up"),
@@ -115,6 +118,14 @@ def score(one: Rollout) -> Score:
         Direction.LOWER,
         0.5,
     )
+
+
+def sample(one: Rollout) -> PolicySample:
+    """What a policy said to the same prompt while it was trained."""
+    return PolicySample(
+        f"sa_{one.id}", one.project, "po_child", Branch.TTS, one.prompt, 0, one.index, 0, ((1,),), ((0.0,),),
+        one.finish_reason, (1.0,),
+    )  # fmt: skip
 
 
 def test_a_speaker_is_nowhere_any_more(filled: Filled) -> None:

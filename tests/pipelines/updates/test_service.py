@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
@@ -14,7 +15,9 @@ from trivox.cli import app
 from trivox.pipelines.updates import service
 from trivox.pipelines.updates.recipe import UpdateRecipe
 from trivox.pipelines.updates.rewards import CompositionReward
-from trivox.pipelines.updates.service import dry_run, stop_of, update
+from trivox.pipelines.updates.samples import said_by
+from trivox.pipelines.updates.service import dry_run, update
+from trivox.pipelines.updates.stops import stop_of
 from trivox.platform.errors import ConfigError, NotFound, UsageError
 from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion
 from trivox.platform.registry import lineage, resolve
@@ -42,6 +45,13 @@ def test_asr_learns_from_its_error_rate(calls: Workspace) -> None:
     assert made["steps"] == 2 and made["composition"]["name"] == "asr"
     kept = Metrics.of(calls).read(policy.id)
     assert [one["step"] for one in kept] == [0.0, 1.0]
+    said = said_by(calls, "hears", 0)
+    assert len(said) == kept[0]["episodes"] and [one.sample.staleness for one in said] == [0] * len(
+        said
+    )
+    rewards = [one.reward for one in said if one.reward is not None]
+    assert rewards == sorted(rewards) and np.mean(rewards) == pytest.approx(kept[0]["reward"])
+    assert len(said[0].sample.logprobs[0]) == len(said[0].sample.tokens[0]) > 0
     seen = {"reward", "kl", "reward/end", "held_out/transcript-errors", "gap"}
     assert seen <= kept[1].keys()
     (decision,) = calls.records.find(Decision, subject=policy.id)
@@ -148,6 +158,7 @@ def test_a_watcher_stops_and_the_reason_is_kept(calls: Workspace) -> None:
     assert not calls.records.find(PolicyVersion, id=run["id"])
     assert not list((calls.root / "artefacts").glob("*"))
     assert Metrics.of(calls).read(run["id"])[0]["length"] > 0.5
+    assert {one.sample.step for one in said_by(calls, run["id"])} == {0}
     with pytest.raises(WatcherStop, match="at step 0"):
         update(calls, recipe, "stopped")
 
@@ -263,5 +274,20 @@ def test_the_command(calls: Workspace, tmp_path: Path) -> None:
     assert made["id"] == told["id"] and made["steps"] == 1
     shown = CliRunner().invoke(app, given[:-1], catch_exceptions=False).stdout
     assert "hears (candidate): grpo, asr, 1 steps" in shown
+    asked = ["policy", "samples", "hears", "--workspace", str(calls.root)]
+    said = json.loads(CliRunner().invoke(app, [*asked, "--best", "--json"]).stdout)["samples"]
+    assert len(said) == 4 and said[0]["reward"] == max(one["reward"] for one in said)
+    assert said[0]["parts"] and said[0]["staleness"] == 0
+    assert "staleness" in CliRunner().invoke(app, asked).stdout
+    for wrong, told in ((["tiny"], "no samples"), (["hears", "--step", "7"], "has no step 7")):
+        with pytest.raises(NotFound, match=told):
+            CliRunner().invoke(app, [*asked[:2], *wrong, *asked[3:]], catch_exceptions=False)
     with pytest.raises(ConfigError, match="--data is nothing that grpo knows"):
         CliRunner().invoke(app, [*given, "--data", "calls"], catch_exceptions=False)
+
+
+def test_every_sample_says_how_old_it_is(calls: Workspace) -> None:
+    """With a staleness of 1 the first step learns from its own answers, the second from older ones."""
+    update(calls, grpo_recipe(grpo=RL | {"staleness": 1}), "ahead")
+    ages = [{one.sample.staleness for one in said_by(calls, "ahead", step)} for step in (0, 1)]
+    assert ages == [{0}, {1}]

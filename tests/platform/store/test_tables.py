@@ -17,6 +17,7 @@ from trivox.platform.records import (
     Direction,
     Failure,
     FinishReason,
+    PolicySample,
     Rollout,
     Sampling,
     Score,
@@ -63,6 +64,21 @@ SCORE = Score(
     direction=Direction.LOWER,
     value=0.1,
 )
+SAMPLE = PolicySample(
+    id="sa_1",
+    project="default",
+    round="po_1",
+    branch=Branch.REALTIME,
+    prompt="pr_1",
+    step=3,
+    index=0,
+    staleness=1,
+    tokens=((5, 6), (7,)),
+    logprobs=((-0.1, -1e-17), (-2.5,)),
+    finish_reason=FinishReason.LENGTH,
+    rewards=(0.5, -1.0),
+    components={"rubric": 0.25, "on topic": 1.0},
+)
 
 
 def write(ws: Workspace, *records: Rollout, round: str = "rd_1", part: str = "0") -> Path:
@@ -91,6 +107,16 @@ def test_read_what_is_asked_for(ws: Workspace) -> None:
     assert ws.tables.read(Rollout, round="rd_2") == [other]
     assert ws.tables.read(Rollout, branch=Branch.ASR) == []
     assert ws.tables.read(Score, branch=Branch.TTS, round="rd_1") == [SCORE, failed]
+
+
+def test_samples_of_a_policy(ws: Workspace) -> None:
+    failed = replace(SAMPLE, id="sa_2", rewards=(), components={}, failure=Failure("nan", "no"))
+    ws.tables.write([SAMPLE, failed], branch=Branch.REALTIME, round="po_1", part="step-000003")
+    assert ws.tables.read(PolicySample, round="po_1") == [SAMPLE, failed]
+    assert ws.tables.scan(PolicySample).select("staleness").collect()["staleness"].to_list() == [
+        1,
+        1,
+    ]
 
 
 def test_same_part_takes_the_place_of_the_old(ws: Workspace) -> None:
