@@ -46,16 +46,16 @@ class WorkerPool:
         import ray
 
         ensure_ray(workers)
-        self._wants = resources or Resources()
-        threads = str(max(1, int(self._wants.cpus)))
+        self.wants = resources or Resources()
+        threads = str(max(1, int(self.wants.cpus)))
         environment = {"env_vars": {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}}
         # Named after its work, as `top`, `ray status` and dashboards show it.
         host = type(worker.__name__, (_Host,), {})
-        remote: Any = ray.remote(runtime_env=environment, **self._wants.options())(host)
+        remote: Any = ray.remote(runtime_env=environment, **self.wants.options())(host)
         self._start: Callable[[], Any] = partial(remote.remote, worker, arguments)
         # An actor without room would never start.
         there: Any = ray.cluster_resources
-        self.size = min(workers, self._wants.fit(there()))
+        self.size = min(workers, self.wants.fit(there()))
         self._oom_kills = oom_kills()
         self.seconds: dict[int, float] = {}
         """Unit of the map at work or the last one -> how long its actor worked on it."""
@@ -79,15 +79,21 @@ class WorkerPool:
         finish is a short one. A unit whose actor or node dies goes to another one, RETRIES times. Raises the
         worker's TrivoxError as it is, StageFailed with the root cause for anything else.
         """
+        for _, index, result in together(self.begin(units, label, size)):
+            yield index, result
+
+    def begin(
+        self,
+        units: Sequence[Any],
+        label: str,
+        size: Callable[[Any], float] | None = None,
+        later: int = 0,
+    ) -> "PoolMap":
+        """A map for `together`, which does the work; as `map` does. later: how many units will be added to it."""
         order = range(len(units))
         if size is not None:
             order = sorted(order, key=lambda index: -size(units[index]))  # type: ignore[assignment]
-        with bar() as shown:
-            task = shown.add_task(label, total=len(units))
-            run = _Run(self, units, label, deque(order))
-            for result in run.results():
-                shown.advance(task)
-                yield result
+        return PoolMap(self, list(units), label, len(units) + later, deque(order))
 
     def cause(self, error: Exception) -> str:
         """Why an actor died; memory by that name where Ray or the kernel of this machine says so."""
@@ -115,30 +121,28 @@ class _Member:
         self.ready = self.actor.lives.remote()
 
 
-@dataclass
-class _Run:
-    """One map: which units wait, and how often each has cost an actor its life."""
+@dataclass(eq=False)
+class PoolMap:
+    """One map of a pool: which units wait, and how often each has cost an actor its life."""
 
     pool: WorkerPool
-    units: Sequence[Any]
+    units: list[Any]
     label: str
+    left: int
     waiting: deque[int]
     deaths: dict[int, list[str]] = field(default_factory=dict)
 
-    def results(self) -> Iterator[tuple[int, Any]]:
+    def __post_init__(self) -> None:
         for member in self.pool.members():
             member.given.clear()  # of a map that was broken off
         self.pool.seconds.clear()
-        left = len(self.units)
-        while left:
-            self._give()
-            for member, answer in self._answers():
-                found = self._taken(member, answer)
-                if found is not None:
-                    left -= 1
-                    yield found
 
-    def _give(self) -> None:
+    def add(self, unit: Any) -> None:
+        """One more unit, of those that were announced."""
+        self.waiting.append(len(self.units))
+        self.units.append(unit)
+
+    def give(self) -> None:
         live = [one for one in self.pool.members() if one.alive]
         for depth in range(1, AHEAD + 1):  # everyone the first before anyone the second
             for member in live:
@@ -146,23 +150,23 @@ class _Run:
                     index = self.waiting.popleft()
                     member.given[member.actor.work.remote(self.units[index])] = index
 
-    def _answers(self) -> "list[tuple[_Member, Any]]":
-        """Those that have come; waits for one."""
-        import ray
+    @property
+    def at_work(self) -> bool:
+        return any(one.alive and one.given for one in self.pool.members())
 
-        owners = {
-            answer: member
+    def answers(self) -> "dict[Any, tuple[PoolMap, _Member]]":
+        """Those that are still to come, and whose they are."""
+        return {
+            answer: (self, member)
             for member in self.pool.members()
             for answer in ([] if member.alive else [member.ready]) + [*member.given]
         }
-        come, _ = ray.wait([*owners], num_returns=1, timeout=START_S, fetch_local=False)
-        if not come and not any(one.alive for one in self.pool.members()):
-            there: Any = ray.cluster_resources
-            raise StageFailed(
-                f"{self.label}: no worker could start within {START_S:.0f} s: the cluster has "
-                f"{there()}, a worker needs {self.pool._wants}"
-            )
-        return [(owners[answer], answer) for answer in come]
+
+    def taken(self, member: _Member, answer: Any) -> tuple[int, Any] | None:
+        """(index, result) of an answer that has come; None where it was none of a unit."""
+        found = self._taken(member, answer)
+        self.left -= found is not None
+        return found
 
     def _taken(self, member: _Member, answer: Any) -> tuple[int, Any] | None:
         import ray
@@ -207,6 +211,36 @@ class _Run:
         say(f"{self.label}: a worker died ({cause}); another one takes its {len(given)} units")
         self.waiting.extendleft(reversed(given))
         self.pool.replace(member)
+
+
+def together(*maps: PoolMap) -> Iterator[tuple[PoolMap, int, Any]]:
+    """(map, index of the unit, result) of maps that run side by side, as they finish, each with a progress bar;
+    what is taken from one may be added to another. Ends, and raises, as `WorkerPool.map`."""
+    with bar() as shown:
+        tasks = {one: shown.add_task(one.label, total=one.left) for one in maps}
+        while busy := [one for one in maps if one.left]:
+            for one in busy:
+                one.give()
+            for one, member, answer in _come(busy):
+                if (found := one.taken(member, answer)) is not None:
+                    shown.advance(tasks[one])
+                    yield one, *found
+
+
+def _come(maps: Sequence[PoolMap]) -> list[tuple[PoolMap, _Member, Any]]:
+    """The answers that have come; waits for one."""
+    import ray
+
+    owners = {answer: owner for one in maps for answer, owner in one.answers().items()}
+    come, _ = ray.wait([*owners], num_returns=1, timeout=START_S, fetch_local=False)
+    if not come and not any(one.at_work for one in maps):
+        there: Any = ray.cluster_resources
+        stuck = next((one for one in maps if one.waiting), maps[0])
+        raise StageFailed(
+            f"{stuck.label}: no worker could start within {START_S:.0f} s: the cluster has {there()}, a worker "
+            f"needs {stuck.pool.wants}"
+        )
+    return [(*owners[answer], answer) for answer in come]
 
 
 class _Host:

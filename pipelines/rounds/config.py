@@ -16,7 +16,7 @@ from trivox.pipelines.updates.recipe import (
 )
 from trivox.pipelines.updates.suites import BranchSuite
 from trivox.platform.errors import ConfigError
-from trivox.platform.records import Branch, Sampling
+from trivox.platform.records import Branch, Sampling, ScorerRole
 from trivox.platform.scoring import check_families
 from trivox.policy.speaker import TTS_SAMPLING
 from trivox.policy.trainers.dpo import DPOSettings
@@ -99,6 +99,14 @@ class ScoreSection(Section):
     """Of each actor."""
     unit: int = Field(12, ge=1, le=65536)
     """Rollouts in one unit of scoring work."""
+    pipelined: bool = False
+    """Score what has been rolled out while the rest still is: the workers of both then want room at once."""
+
+    @property
+    def roles(self) -> dict[str, ScorerRole]:
+        """Single scorers by name; one that is both is a gate."""
+        rewards = dict.fromkeys(self.rewards, ScorerRole.REWARD)
+        return rewards | dict.fromkeys(self.gates, ScorerRole.GATE)
 
     @property
     def scorers(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Making and scoring rollouts through the Ray pools: shared by the stages that need either."""
+"""Making rollouts through a Ray pool: shared by the stages that need any."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -6,8 +6,7 @@ from typing import TypeVar
 from trivox.pipelines.consent import require_consent
 from trivox.pipelines.pools.cluster import ensure_ray
 from trivox.pipelines.pools.pool import WorkerPool
-from trivox.pipelines.pools.rollouts import RolloutRequest, RolloutUnit, RolloutWorker
-from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.pools.rollouts import RolloutBatch, RolloutRequest, RolloutUnit, RolloutWorker
 from trivox.pipelines.pools.weights import SharedAdapter, share
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.speaking import marked
@@ -19,15 +18,14 @@ from trivox.platform.records import (
     Prompt,
     Rollout,
     Sampling,
-    Score,
-    ScorerRole,
 )
 from trivox.policy.backbone import backbone_hash
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
-from trivox.reward_models.composition import CompositionConfig
 
 Part = TypeVar("Part")
+Wanted = Sequence[tuple[PolicyVersion, Sequence[RolloutRequest]]]
+Missing = Sequence[tuple[PolicyVersion, tuple[RolloutRequest, ...]]]
 REQUESTS_PER_SLOT = 4
 
 
@@ -53,22 +51,27 @@ def requests_for(
 
 def produce(
     ctx: RoundContext,
-    wanted: Sequence[tuple[PolicyVersion, Sequence[RolloutRequest]]],
+    wanted: Wanted,
     sampling: Sampling,
     label: str,
 ) -> list[list[Rollout]]:
     """For each policy the rollouts of its requests, in their order; those that are stored already are not
     made again. One pool serves all policies: an actor swaps adapters by unit."""
+    missing = missing_of(ctx, wanted)
+    if missing:
+        _fill_in(ctx, missing, sampling, label)
+    return [ctx.rollouts([one.id for one in requests]) for _, requests in wanted]
+
+
+def missing_of(ctx: RoundContext, wanted: Wanted) -> Missing:
+    """Units of requests by policy, without those whose rollouts are all stored."""
     stored, settings = {rollout.id for rollout in ctx.rollouts()}, ctx.config.rollout
-    missing = [
+    return [
         (policy, tuple(batch))
         for policy, requests in wanted
         for batch in chunks(requests, unit_size(settings.slots, settings.workers, len(requests)))
         if any(one.id not in stored for one in batch)
     ]
-    if missing:
-        _fill_in(ctx, missing, sampling, label)
-    return [ctx.rollouts([one.id for one in requests]) for _, requests in wanted]
 
 
 def unit_size(slots: int, workers: int, count: int) -> int:
@@ -80,33 +83,53 @@ def unit_size(slots: int, workers: int, count: int) -> int:
 
 def _fill_in(
     ctx: RoundContext,
-    missing: Sequence[tuple[PolicyVersion, tuple[RolloutRequest, ...]]],
+    missing: Missing,
     sampling: Sampling,
     label: str,
 ) -> None:
     """Make the rollouts that are missing and store each batch as it comes."""
+    with rollout_pool(ctx, len(missing)) as pool:
+        units = rollout_units(ctx, missing, sampling)
+        for index, batch in pool.map(units, label, size=letters):
+            keep_rollouts(ctx, units[index], batch, pool.seconds[index])
+
+
+def rollout_pool(ctx: RoundContext, units: int) -> WorkerPool:
     settings, round_ = ctx.config.rollout, ctx.round
     arguments = (ctx.ws.root, ctx.backbone_folder, settings.slots, round_.project, round_.id)
-    wants = settings.resources.resources
-    workers = _workers(ctx, settings.workers, len(missing))
-    with WorkerPool(RolloutWorker, workers, *arguments, resources=wants) as pool:
-        adapters = _shared(ctx, {policy.id: policy for policy, _ in missing})
-        units = [
-            RolloutUnit(requests, adapters[policy.id], policy.id, sampling)
-            for policy, requests in missing
-        ]
-        for index, batch in pool.map(units, label, size=_letters):
-            part = f"rollouts-{derived_id('part', [one.id for one in units[index].requests])}"
-            ctx.book_unit(part, pool.seconds[index], wants)
-            ctx.ws.records.add(*batch.audio)
-            ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
-            ctx.go_on()
+    workers = workers_for(ctx, settings.workers, units)
+    return WorkerPool(RolloutWorker, workers, *arguments, resources=settings.resources.resources)
 
 
-def _workers(ctx: RoundContext, wanted: int, units: int) -> int:
+def rollout_units(
+    ctx: RoundContext,
+    missing: Missing,
+    sampling: Sampling,
+) -> list[RolloutUnit]:
+    """The requests with the adapters of their policies, which go into the object store."""
+    adapters = _shared(ctx, {policy.id: policy for policy, _ in missing})
+    return [
+        RolloutUnit(requests, adapters[policy.id], policy.id, sampling)
+        for policy, requests in missing
+    ]
+
+
+def keep_rollouts(
+    ctx: RoundContext, unit: RolloutUnit, batch: RolloutBatch, seconds: float
+) -> None:
+    """Store what a unit made, as one part; raises Stopped and BudgetSpent after it."""
+    part, round_ = f"rollouts-{derived_id('part', [one.id for one in unit.requests])}", ctx.round
+    ctx.book_unit(part, seconds, ctx.config.rollout.resources.resources)
+    ctx.ws.records.add(*batch.audio)
+    ctx.ws.tables.write(batch.rollouts, branch=round_.branch, round=round_.id, part=part)
+    ctx.go_on()
+
+
+def workers_for(ctx: RoundContext, wanted: int, units: int) -> int:
     """No more than there are units: the start of an actor is dear. A Ray of this machine alone is made for the
-    largest pool of the round, whichever comes first."""
-    ensure_ray(max(ctx.config.rollout.workers, ctx.config.score.workers))
+    largest pool of the round, whichever comes first, or for those that work side by side."""
+    counts = ctx.config.rollout.workers, ctx.config.score.workers
+    ensure_ray(sum(counts) if ctx.config.score.pipelined else max(counts))
     return min(wanted, units)
 
 
@@ -124,40 +147,9 @@ def _shared(
     }
 
 
-def _letters(unit: RolloutUnit) -> int:
+def letters(unit: RolloutUnit) -> int:
     """How long a unit takes goes with the longest text in it: its slots empty one by one until that is said."""
     return max(len(one.prompt.text or "") for one in unit.requests)
-
-
-def score(
-    ctx: RoundContext,
-    rollouts: Sequence[Rollout],
-    scorers: Mapping[str, ScorerRole],
-    label: str,
-    composition: CompositionConfig | None = None,
-) -> list[Score]:
-    """Scores of the rollouts by the scorers (name -> role) and by a composition, total and parts; what is stored
-    already is not scored again."""
-    names = {*scorers} if composition is None else {*scorers, composition.total}
-    wanted = {rollout.id for rollout in rollouts}
-    done = {(one.rollout, one.scorer) for one in ctx.scores()}
-    missing = [r for r in rollouts if any((r.id, name) not in done for name in names)]
-    if missing:
-        requests = [ScoringRequest(ctx.prompt(one.prompt), one) for one in missing]
-        batches = chunks(requests, ctx.config.score.unit)
-        arguments = (ctx.ws.root, dict(scorers), ctx.round.project, ctx.round.id, composition)
-        wants = ctx.config.score.resources.resources
-        workers = _workers(ctx, ctx.config.score.workers, len(batches))
-        with WorkerPool(ScoringWorker, workers, *arguments, resources=wants) as pool:
-            for index, scores in pool.map([tuple(batch) for batch in batches], label):
-                made = [one.rollout.id for one in batches[index]]
-                part = f"scores-{derived_id('part', sorted(names), made)}"
-                ctx.book_unit(part, pool.seconds[index], wants)
-                ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
-                ctx.go_on()
-    if composition is not None:
-        names |= {*composition.scorers}
-    return [one for one in ctx.scores() if one.rollout in wanted and one.scorer in names]
 
 
 def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[str]]:

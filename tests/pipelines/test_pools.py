@@ -10,7 +10,7 @@ import pytest
 
 from trivox.pipelines.pools.cluster import Resources, ensure_ray
 from trivox.pipelines.pools.deaths import cause_of
-from trivox.pipelines.pools.pool import AHEAD, PoolWorker, WorkerPool
+from trivox.pipelines.pools.pool import AHEAD, PoolWorker, WorkerPool, together
 from trivox.platform.errors import MissingModel, StageFailed, UnspeakableText
 
 
@@ -119,6 +119,37 @@ def test_a_killed_actor_costs_nothing_but_time(ray_session: None, tmp_path: Path
         found = list(pool.map(units, "double"))
     assert sorted(index for index, _ in found) == list(range(6))
     assert dict(found) == {0: ("", 2), 1: "alive", 2: ("", 4), 3: ("", 6), 4: "alive", 5: ("", 8)}
+
+
+def test_two_maps_run_together_and_one_feeds_the_other(ray_session: None) -> None:
+    """Each result of the first is a unit of the second at once: that one begins before the first has ended."""
+    with WorkerPool(Doubler, 1, "a") as first, WorkerPool(Doubler, 1, "b") as second:
+        list(first.map([0], "wake")), list(second.map([0], "wake"))
+        once = first.begin([2, 5, 8, 11, 14, 17], "once")
+        twice = second.begin([], "twice", later=6)
+        left, found = list[int](), dict[int, int]()
+        for which, index, (_, value) in together(once, twice):
+            if which is once:
+                twice.add(value)
+            else:
+                left.append(once.left)
+                found[twice.units[index]] = value
+    assert found == {4: 8, 10: 20, 16: 32, 22: 44, 28: 56, 34: 68}
+    assert left[0] > 0 == left[-1]
+
+
+def test_a_death_in_one_of_two_maps_costs_the_other_nothing(
+    ray_session: None, tmp_path: Path
+) -> None:
+    bomb = tmp_path / "one"
+    bomb.touch()
+    with WorkerPool(Doubler, 1) as first, WorkerPool(Doubler, 1) as second:
+        maps = first.begin([1, bomb, 2], "first"), second.begin([3, 6], "second")
+        found = {(one.label, index): value for one, index, value in together(*maps)}
+    assert found == {
+        ("first", 0): ("", 2), ("first", 1): "alive", ("first", 2): ("", 4),
+        ("second", 0): ("", 6), ("second", 1): ("", 12),
+    }  # fmt: skip
 
 
 def test_the_longest_unit_begins_first(ray_session: None) -> None:

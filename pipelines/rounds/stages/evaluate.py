@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from trivox.pipelines.evaluation import Verdicts, compare_policies
 from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.context import Outcome, RoundContext
-from trivox.pipelines.rounds.production import check_speakable, produce, requests_for, score
+from trivox.pipelines.rounds.listening import score
+from trivox.pipelines.rounds.production import check_speakable, produce, requests_for
 from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import (

@@ -3,6 +3,7 @@
 import random
 
 from trivox.pipelines.rounds.context import Outcome, RoundContext
+from trivox.pipelines.rounds.pipelining import produce_scored
 from trivox.pipelines.rounds.production import check_speakable, produce, requests_for
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import FinishReason, Prompt, Split, Stage
@@ -12,6 +13,8 @@ def run(ctx: RoundContext) -> Outcome:
     prompts, excluded = check_speakable(ctx, _drawn(ctx))
     settings = ctx.config.rollout
     requests = requests_for(ctx, prompts, settings.candidates, Stage.ROLLOUT.value, ctx.policy)
+    if ctx.config.score.pipelined:
+        produce_scored(ctx, requests)
     (rollouts,) = produce(ctx, [(ctx.policy, requests)], settings.sampling, "rollout")
     return Outcome(
         {"policy": ctx.policy.id, "prompt_set": ctx.prompt_set.id},

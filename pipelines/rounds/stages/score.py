@@ -3,15 +3,13 @@
 from collections import Counter
 
 from trivox.pipelines.rounds.context import Outcome, RoundContext
-from trivox.pipelines.rounds.production import score
+from trivox.pipelines.rounds.listening import score
 from trivox.platform.records import ScorerRole, Stage
 
 
 def run(ctx: RoundContext) -> Outcome:
     made = ctx.outputs(Stage.ROLLOUT)["rollouts"]
-    scorers = dict.fromkeys(ctx.config.score.rewards, ScorerRole.REWARD)
-    scorers |= dict.fromkeys(ctx.config.score.gates, ScorerRole.GATE)
-    composition = ctx.config.score.composition
+    scorers, composition = ctx.config.score.roles, ctx.config.score.composition
     scores = score(ctx, ctx.rollouts(made), scorers, "score", composition)
     failures = Counter(one.failure.kind for one in scores if one.failure)
     not_passed = Counter(

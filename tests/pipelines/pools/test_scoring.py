@@ -9,7 +9,7 @@ from tests.pipelines.conftest import Queue, prompt_set
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext
-from trivox.pipelines.rounds.production import score
+from trivox.pipelines.rounds.listening import score
 from trivox.platform.records import (
     Branch,
     FinishReason,
