@@ -1,7 +1,6 @@
 """Carrying out a round: lease it, run its stages one after the other, write a manifest after each."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from trivox.pipelines.rounds.stages import STAGES
 from trivox.pipelines.rounds.upgrades import check_version
 from trivox.platform.errors import BudgetSpent, StageFailed, StoreError, TrivoxError
 from trivox.platform.observability.memory import peak_bytes
+from trivox.platform.observability.usage import Usage
 from trivox.platform.progress import say
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
 from trivox.platform.records.budgets import CostKind
@@ -60,11 +60,11 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
 
 
 def _worked_on(ws: Workspace, round_: Round, stage: Stage, lease: Lease) -> Outcome | Waiting:
-    started, cpu_s = datetime.now(UTC), time.process_time()
+    started, usage = datetime.now(UTC), Usage.begin()
     with _failure_recorded(ws, round_):
         outcome = STAGES[stage](RoundContext.of(ws, round_, lease.check))
         if isinstance(outcome, Outcome):
-            _record(ws, round_, stage, outcome, started, time.process_time() - cpu_s)
+            _record(ws, round_, stage, outcome, started, usage.so_far())
     return outcome
 
 
@@ -74,7 +74,7 @@ def _record(
     stage: Stage,
     outcome: Outcome,
     started: datetime,
-    cpu_s: float,
+    taken: Mapping[CostKind, float],
 ) -> None:
     """The manifest of a stage and what it cost in this process (workers' units are booked one by one), in one
     transaction."""
@@ -94,15 +94,16 @@ def _record(
     )
     with ws.records.transaction():
         ws.records.add(run)
-        book(
-            ws.records,
-            project=round_.project,
-            round=round_.id,
-            kind=CostKind.CPU,
-            quantity=cpu_s,
-            key=("stage", stage.value),
-            note={"stage": stage.value},
-        )
+        for kind, seconds in taken.items():
+            book(
+                ws.records,
+                project=round_.project,
+                round=round_.id,
+                kind=kind,
+                quantity=seconds,
+                key=("stage", stage.value),
+                note={"stage": stage.value},
+            )
 
 
 @contextmanager

@@ -33,8 +33,10 @@ NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the runs are; TINY only shows that they run."""
+    """How large the runs are; TINY only shows that they run. spoken: recordings that asr learns from, each drawn about
+    once; train: sentences of tts."""
 
+    spoken: int
     train: int
     held_out: int
     steps: int
@@ -44,8 +46,8 @@ class Scale:
     parent: str = "nano"
 
 
-FULL = Scale(train=256, held_out=128, steps=60, samples=8, users=64, candidates=4)
-TINY = Scale(train=8, held_out=4, steps=2, samples=2, users=2, candidates=2)
+FULL = Scale(spoken=1024, train=256, held_out=128, steps=60, samples=8, users=64, candidates=4)
+TINY = Scale(spoken=8, train=8, held_out=4, steps=2, samples=2, users=2, candidates=2)
 
 
 def open_place(root: Path) -> Workspace:
@@ -70,13 +72,13 @@ def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "parent": scale.parent,
             "prompts": name,
             "seed": seed,
-            "watch": {"prompts": min(16, scale.train // 2), "every": 10},
+            "watch": {"prompts": min(16, scale.spoken // 2), "every": 10},
             "grpo": {
                 "steps": 2 * scale.steps,
                 "prompts": 8,
                 "samples": scale.samples,
                 "max_tokens": 96,
-                "learning_rate": 2e-4,
+                "learning_rate": 4e-4,
                 "kl_coefficient": 0.02,
                 "scale": "none",
                 "normalisation": "dr_grpo",
@@ -207,7 +209,7 @@ def _training_s(metrics: list[dict[str, float]]) -> float:
 def _hard_set(ws: Workspace, scale: Scale) -> str:
     """The first noise at which the parent's WER lies in HARD; recordings of the others are made only to be
     heard."""
-    counts = {Split.TRAIN: scale.train, Split.VALIDATION: 16, Split.TEST: scale.held_out}
+    counts = {Split.TRAIN: scale.spoken, Split.VALIDATION: 16, Split.TEST: scale.held_out}
     parent, rates = resolve(ws, scale.parent), dict[float, float]()
     for noise in NOISES_DB:
         name = f"learn-noise-{noise:g}"
