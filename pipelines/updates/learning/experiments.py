@@ -33,8 +33,8 @@ NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the runs are; TINY only shows that they run. spoken: recordings that asr learns from, each drawn about
-    once; train: sentences of tts."""
+    """How large the runs are; TINY only shows that they run. spoken: recordings of asr, each drawn about once in
+    training; train: sentences of tts."""
 
     spoken: int
     train: int
