@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from trivox.pipelines.updates.stops import decision_of
 from trivox.platform.errors import NotFound
 from trivox.platform.hashing import derived_id
-from trivox.platform.records import Branch, PolicySample, PolicyVersion
+from trivox.platform.records import Branch, FinishReason, PolicySample, PolicyVersion
 from trivox.platform.registry import resolve
 from trivox.platform.store import Workspace
 from trivox.platform.store.parquet import from_row
@@ -43,7 +43,7 @@ class Keeper:
             staleness=one.staleness,
             tokens=tuple(tuple(turn.completion) for turn in one.turns),
             logprobs=tuple(tuple(turn.logprobs) for turn in one.turns),
-            finish_reason=one.turns[-1].finish_reason,
+            finish_reason=one.turns[-1].finish_reason if one.turns else FinishReason.FAILED,
             rewards=one.rewards,
             components=dict(one.components),
             failure=one.failure,

@@ -15,7 +15,7 @@ class PolicySample:
     round: the run, by the id of the version that it makes; step: from 0; index: its place in the step. staleness:
     how many updates lie between the policy that drew it and the one that learns from it. tokens and logprobs
     (natural log): of each turn of the policy, the end token included; rewards: of each turn, () with a failure;
-    components: named parts of the reward. finish_reason: of the last turn.
+    components: named parts of the reward. finish_reason: of the last turn, failed where there was none.
     """
 
     id: str

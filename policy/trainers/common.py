@@ -103,6 +103,13 @@ def stored_weights(backbone: Backbone) -> PreTrainedModel:
     return lm
 
 
+def widen(model: torch.nn.Module) -> None:
+    """What is trained in float32: peft leaves what it trains in full in bfloat16, where small steps are lost."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
 def save_backbone(model: torch.nn.Module, backbone: Backbone, folder: Path) -> None:
     """A folder that `Backbone.load` takes: new weights, all else as it was."""
     ignored = shutil.ignore_patterns("model*.safetensors*", "README.md", ".*")

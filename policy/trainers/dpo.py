@@ -18,7 +18,13 @@ from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.modeling import default_dtype
 from trivox.policy.resident import ADAPTER_WEIGHTS
-from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS, claim, latest, sweep
+from trivox.policy.trainers.checkpoints import (
+    KEPT_CHECKPOINTS,
+    claim,
+    latest,
+    seal_callback,
+    sweep,
+)
 from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     OnFigures,
@@ -32,6 +38,7 @@ from trivox.policy.trainers.common import (
     started,
     step_callback,
     unfrozen,
+    widen,
 )
 from trivox.policy.trainers.common import (
     TrainedAdapter as TrainedAdapter,
@@ -237,10 +244,11 @@ def _trainer(
         train_dataset=Dataset.from_dict({"pair": list(range(len(pairs)))}),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
         peft_config=None if start or settings.reference_every else config,
-        callbacks=[step_callback(on_step)],
+        callbacks=[step_callback(on_step), seal_callback()],
     )
     if settings.reference_every:
         trainer.add_callback(moving_reference(trainer.model, settings.reference_every))
+    widen(trainer.model)
     trainer.dpo = settings
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedModel, PrinterCallback
@@ -18,7 +17,7 @@ from trivox.policy.backbone import Backbone
 from trivox.policy.modeling import TrivoxForCausalLM
 from trivox.policy.rows import IGNORED, Row, collate
 from trivox.policy.trainers.batches import BatchPlan, branch_marks
-from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS
+from trivox.policy.trainers.checkpoints import KEPT_CHECKPOINTS, seal_callback
 from trivox.policy.trainers.common import (
     ADAPTER,
     TOKEN_MODULES,
@@ -27,6 +26,7 @@ from trivox.policy.trainers.common import (
     started,
     step_callback,
     unfrozen,
+    widen,
 )
 
 if TYPE_CHECKING:
@@ -58,20 +58,13 @@ def make_trainer(job: Job) -> Any:
         train_dataset=Dataset.from_dict({"row": list(range(len(job.rows)))}),
         processing_class=AutoTokenizer.from_pretrained(job.backbone.folder),
         peft_config=None if full or job.start else _lora(lm, job.settings),
-        callbacks=[step_callback(job.on_step)],
+        callbacks=[step_callback(job.on_step), seal_callback()],
     )
-    _widen(trainer.model)
+    widen(trainer.model)
     trainer.plan = job.plan
     trainer.marks = branch_marks(job.backbone.tokens)
     trainer.remove_callback(PrinterCallback)  # it prints every log entry on stdout
     return trainer
-
-
-def _widen(model: torch.nn.Module) -> None:
-    """What is trained in float32: peft leaves what it trains in full in bfloat16, where small steps are lost."""
-    for weight in model.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()
 
 
 def _lora(lm: PreTrainedModel, settings: "SFTSettings") -> Any:

@@ -20,7 +20,7 @@ from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_not
 from trivox.policy.engine import InProcessEngine, RolloutEngine
 from trivox.policy.resident import ADAPTER_WEIGHTS
 from trivox.policy.rows import Row, collate
-from trivox.policy.trainers.checkpoints import claim, latest, save_state, sweep
+from trivox.policy.trainers.checkpoints import STATE, claim, latest, save_state, sweep
 from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     TrainedAdapter,
@@ -31,7 +31,7 @@ from trivox.policy.trainers.common import (
     started,
     unfrozen,
 )
-from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, calibrated
+from trivox.policy.trainers.rl.agreement import IN_PROCESS, OTHER_ENGINE, STALE, calibrated
 from trivox.policy.trainers.rl.ahead import Ahead, ahead_of
 from trivox.policy.trainers.rl.algorithms import GRPO, PPO, Algorithm
 from trivox.policy.trainers.rl.critic import ValueHead
@@ -145,7 +145,13 @@ class Run:
         self.reference: Reference = FrozenCopy(self.model) if self.full else AdapterOff(self.model)
         self.algorithm = algorithm(int(backbone.lm.config.get_text_config().hidden_size))
         self.optimiser = self._optimiser()
-        exact = job.engine is None and backbone.lm.dtype == torch.float32
+        single = backbone.lm.dtype == torch.float32
+        if settings.train_tokens and not single:
+            raise ConfigError(
+                f"train_tokens trains rows and head in full and the backbone is in {backbone.lm.dtype}, which "
+                "loses small steps: leave it out, and teach new tokens with sft first"
+            )
+        exact = job.engine is None and single
         self.agreement = IN_PROCESS if exact else OTHER_ENGINE
         if settings.recompute:
             self.model.activation_checkpointing_enable({"use_reentrant": False})
@@ -234,9 +240,8 @@ class Run:
 
     def _update(self, episodes: Sequence[Episode], step: int) -> Figures:
         rng = np.random.default_rng([self.job.seed, 1, step])
-        # What an older policy drew is apart by its nature: the weights correct it, no difference stops the run.
         stale = any(one.staleness for one in episodes)
-        bounds = replace(self.agreement, exact=None) if stale else self.agreement
+        bounds = STALE if stale else self.agreement
         parts = self.algorithm.prepared(
             minibatches(
                 self.model,
@@ -346,7 +351,7 @@ class Run:
         if found is None:
             return 0
         state = torch.load(Path(found) / "state.pt", map_location=self.model.device)
-        known = json.loads((Path(found) / "trainer_state.json").read_text())
+        known = json.loads((Path(found) / STATE).read_text())
         self.model.load_state_dict(state["policy"], strict=False)
         if self.algorithm.critic is not None:
             self.algorithm.critic.load_state_dict(state["critic"])

@@ -27,6 +27,19 @@ def broken_at(step: int) -> Any:
     return on_step
 
 
+def test_a_checkpoint_that_was_cut_short_is_named(
+    backbone_folder: Path, pairs: Sequence[TokenPair], settings: DPOSettings, tmp_path: Path
+) -> None:
+    changed = settings.model_copy(update={"checkpoint_every": 2})
+    with pytest.raises(Broken):
+        train_dpo(backbone_folder, pairs, changed, tmp_path, 3, on_step=broken_at(3))
+    cut = tmp_path / "checkpoint-2" / ADAPTER_WEIGHTS
+    cut.write_bytes(cut.read_bytes()[:-10])
+    with pytest.raises(ConfigError, match=f"{ADAPTER_WEIGHTS} was changed or cut short"):
+        train_dpo(backbone_folder, pairs, changed, tmp_path, 3)
+    assert cut.exists() and not (tmp_path / ADAPTER_WEIGHTS).exists()
+
+
 @pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize("moves", [0, 2])
 def test_a_run_that_was_broken_off_ends_as_one_that_was_not(

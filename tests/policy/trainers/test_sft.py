@@ -21,6 +21,7 @@ from trivox.policy.branches.realtime import Heard, Said, realtime_prompt
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, ResidentPolicy
 from trivox.policy.rows import IGNORED, Row, collate
+from trivox.policy.trainers.checkpoints import SEAL
 from trivox.policy.trainers.common import TrainedAdapter
 from trivox.policy.trainers.sft import SFTSettings, plan_rows, train_sft
 from trivox.policy.trainers.sft_trainer import Job, make_trainer
@@ -279,7 +280,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     with pytest.raises(KeyboardInterrupt):
         train_sft(hearing_folder, mixture, settings, tmp_path / "cut", seed=1, on_step=stop)
     shutil.copytree(tmp_path / "cut" / "checkpoint-3", tmp_path / "cut" / "checkpoint-5")
-    (tmp_path / "cut" / "checkpoint-5" / "trainer_state.json").write_text("{")
+    (tmp_path / "cut" / "checkpoint-5" / SEAL).unlink()
     steps: list[int] = []
     again = train_sft(
         hearing_folder,

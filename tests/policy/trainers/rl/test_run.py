@@ -65,6 +65,25 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(
     assert not list((tmp_path / "cut").glob("checkpoint-*"))
 
 
+@pytest.mark.parametrize("file", ["state.pt", "trainer_state.json"])
+@pytest.mark.parametrize("kind", ["grpo", "ppo"])
+def test_a_checkpoint_that_was_cut_short_is_named(
+    kind: str, file: str, backbone: Path, tmp_path: Path
+) -> None:
+    """Nothing is deleted or overwritten; deleted by hand, the run begins again and ends the same."""
+    train: Any = train_grpo if kind == "grpo" else train_ppo
+    settings: Any = GRPO_SMALL if kind == "grpo" else PPO_SMALL
+    stopped(train, backbone, tmp_path, settings)
+    cut = tmp_path / "checkpoint-2" / file
+    cut.write_bytes(cut.read_bytes()[:-10])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(
+        ConfigError, match=f"checkpoint-2/{file} was changed or cut short: its sha256"
+    ):
+        train(job_of(backbone, tmp_path, length_control, settings), settings)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
 def test_another_run_is_not_gone_on_with(backbone: Path, tmp_path: Path) -> None:
     stopped(train_grpo, backbone, tmp_path, GRPO_SMALL)
     other = GRPO_SMALL.model_copy(update={"learning_rate": 2e-3})
@@ -164,6 +183,22 @@ def test_another_engine_is_held_to_its_own_rounding() -> None:
     assert first.exact == pytest.approx(0.2) and calibrated(first, 3.0) == first
     assert calibrated(Bounds(exact=1e-3), 3.0).exact == 1e-3
     assert calibrated(OTHER_ENGINE, 0.0).exact == 1e-3
+
+
+def test_an_engine_of_other_weights_is_not_calibrated(backbone: Path) -> None:
+    """Every log-probability .3 nats off: more than an engine's own rounding gives; .2 off is taken, and the bound
+    of the later steps is four times that."""
+    lm, turns, pad = rolled(backbone)
+    batch = batch_of(turns, range(len(turns)), pad)
+    with torch.no_grad():
+        recomputed = said(lm, batch).logprobs
+    exact = replace(batch, generated=recomputed.double())
+    with pytest.raises(
+        WorkError, match=r"0\.3 nats apart on average of \d+ actions, more than 0\.25"
+    ):
+        compare(replace(exact, generated=exact.generated - 0.3), recomputed, OTHER_ENGINE)
+    found = compare(replace(exact, generated=exact.generated - 0.2), recomputed, OTHER_ENGINE)
+    assert calibrated(OTHER_ENGINE, found.worst).exact == pytest.approx(0.8)
 
 
 def test_another_engine_may_draw(backbone: Path, tmp_path: Path) -> None:
