@@ -59,7 +59,7 @@ def refuse_reach(config: RoundConfig) -> None:
 
 def train(ctx: RoundContext) -> Outcome:
     name = f"{ctx.backbone.name}-{ctx.round.branch.value}-{ctx.round.id[-6:]}"
-    made = update(ctx.ws, recipe_of(ctx.config), name, round=ctx.round.id)
+    made = update(ctx.ws, recipe_of(ctx.config), name, round=ctx.round.id, check=ctx.go_on)
     prompts = None if ctx.round.branch is Branch.REALTIME else ctx.prompt_set.id
     return Outcome(
         {"parent": ctx.policy.id, "prompt_set": prompts},

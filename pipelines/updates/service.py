@@ -6,7 +6,7 @@ A round's train stage calls `update` too: the same recipe is the same version, w
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,19 @@ TRAINING_FILE = "training.json"
 
 
 def update(
-    ws: Workspace, recipe: UpdateRecipe, name: str, *, round: str | None = None
+    ws: Workspace,
+    recipe: UpdateRecipe,
+    name: str,
+    *,
+    round: str | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Update a branch and register the candidate; returns its account, as in training.json. The same recipe again
     is the same version: a finished one is returned, one that was broken off is gone on with.
 
-    round: the id of the round that asks. The figures of each step are in the workspace's metrics under the id of
-    the version (`trivox.platform.store.metrics`).
+    round: the id of the round that asks. check: called after each step, when its figures are stored; what it
+    raises ends the run, which goes on from its last checkpoint. The figures of each step are in the workspace's
+    metrics under the id of the version (`trivox.platform.store.metrics`).
 
     Raises as `plan_of`, before a model is loaded, and as the trainers do. WatcherStop, also for a recipe that a
     watcher stopped before: the reason is kept as a Decision of kind "stopped" on the id, and nothing is
@@ -53,7 +59,7 @@ def update(
         raise WatcherStop(stopped)
     partial = folder.with_suffix(".partial")
     try:
-        trained = _train(ws, plan, partial)
+        trained = _train(ws, plan, partial, check)
     except WatcherStop as stop:
         note_stop(ws, plan.id, stop.stop, str(stop), {"policy": plan.name} | _made_of(plan))
         shutil.rmtree(partial, ignore_errors=True)
@@ -75,7 +81,7 @@ def dry_run(ws: Workspace, recipe: UpdateRecipe, name: str) -> dict[str, Any]:
     }
 
 
-def _train(ws: Workspace, plan: Plan, folder: Path) -> TrainedAdapter:
+def _train(ws: Workspace, plan: Plan, folder: Path, check: Callable[[], None]) -> TrainedAdapter:
     recipe = plan.recipe
     with Telemetry(ws, plan.id, plan.name, recipe.telemetry) as telemetry, bar() as shown:
         task = shown.add_task(f"{recipe.algorithm} {recipe.branch.value}", total=None)
@@ -85,6 +91,7 @@ def _train(ws: Workspace, plan: Plan, folder: Path) -> TrainedAdapter:
                 telemetry.write(done - 1, figures)
             label = f"{recipe.algorithm} {_headline(figures)}"
             shown.update(task, completed=done, total=total, description=label)
+            check()
 
         if recipe.algorithm == "dpo":
             asked = preference_job(ws, plan)

@@ -8,8 +8,9 @@ from pathlib import Path
 from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.speaking import marked, stored_voice
+from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import derived_id
-from trivox.platform.progress import bar
+from trivox.platform.progress import bar, say
 from trivox.platform.records import (
     PolicyStatus,
     PolicyVersion,
@@ -36,8 +37,7 @@ def _by_preferences(ctx: RoundContext) -> Outcome:
     pairs = _pairs(ctx, tokens, preferences)
     folder = ctx.ws.root / ARTEFACTS / derived_id("adapter", ctx.round.id)
     partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    trained = _train(ctx, tokens, pairs, partial)
+    trained = _gone_on(ctx, tokens, pairs, partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     policy = _candidate(ctx, folder, trained)
@@ -76,6 +76,21 @@ def _prompts(ctx: RoundContext, tokens: TokenMap, ids: set[str]) -> dict[str, li
     }
 
 
+def _gone_on(
+    ctx: RoundContext, tokens: TokenMap, pairs: list[TokenPair], folder: Path
+) -> TrainedAdapter:
+    """From the last checkpoint of this round. Those that do not fit, of another version of Trivox or damaged, are
+    the round's own to throw away: it then trains from the start."""
+    try:
+        return _train(ctx, tokens, pairs, folder)
+    except ConfigError as error:
+        if not any(folder.glob("checkpoint-*")):
+            raise
+        say(f"round {ctx.round.id} trains from the start: {error}")
+        shutil.rmtree(folder)
+    return _train(ctx, tokens, pairs, folder)
+
+
 def _train(
     ctx: RoundContext, tokens: TokenMap, pairs: list[TokenPair], folder: Path
 ) -> TrainedAdapter:
@@ -84,7 +99,7 @@ def _train(
 
         def step(done: int, total: int) -> None:
             shown.update(task, completed=done, total=total)
-            ctx.check()
+            ctx.go_on()
 
         return train_dpo(
             ctx.backbone_folder,

@@ -17,7 +17,7 @@ def run(ctx: RoundContext) -> Outcome:
 
         def step(done: int, total: int) -> None:
             shown.update(task, completed=done, total=total)
-            ctx.check()
+            ctx.go_on()
 
         made = train_from_sets(
             ctx.ws,

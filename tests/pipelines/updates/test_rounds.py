@@ -5,20 +5,33 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.pipelines.updates.conftest import PPO, RL, UNBOUNDED
+from tests.pipelines.conftest import NOW
+from tests.pipelines.updates.conftest import PPO, RL, UNBOUNDED, Prefer
 from trivox.annotation.people.audit import By
 from trivox.pipelines.rounds.config import RoundConfig
+from trivox.pipelines.rounds.context import RoundContext, Stopped, stage_run_id
 from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.service import RoundService
+from trivox.pipelines.rounds.stages import train
 from trivox.pipelines.rounds.updating import recipe_of
 from trivox.pipelines.updates.plan import plan_of
 from trivox.pipelines.updates.recipe import UpdateRecipe
-from trivox.platform.errors import ConfigError, NotFound
-from trivox.platform.records import Branch, PolicyStatus, PolicyVersion, RoundStatus
+from trivox.platform.errors import BudgetSpent, ConfigError, NotFound
+from trivox.platform.records import (
+    Branch,
+    PolicyStatus,
+    PolicyVersion,
+    Round,
+    RoundStatus,
+    Stage,
+    StageRun,
+)
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import set_budget
 from trivox.policy.trainers.rl.settings import PPOSettings
 
 SUITE = {"count": 2, "max_tokens": 8}
+DPO = {"epochs": 2, "batch_size": 2, "lora_rank": 2, "learning_rate": 0.01, "checkpoint_every": 1}
 
 
 def grpo(**changes: Any) -> RoundConfig:
@@ -68,6 +81,78 @@ def test_what_cannot_be_trained_is_refused_before_it_is_enqueued(calls: Workspac
     ):
         with pytest.raises(ConfigError, match=told):
             RoundService(calls, By("someone")).enqueue(grpo(**update))
+
+
+class Steps:
+    """A check that counts, and stops behind so many."""
+
+    def __init__(self, stop: int = 0) -> None:
+        self.made, self.stop = 0, stop
+
+    def __call__(self) -> None:
+        self.made += 1
+        if self.made == self.stop:
+            raise Stopped
+
+
+def test_training_by_rewards_stops_between_two_steps_and_goes_on(calls: Workspace) -> None:
+    """Three steps, stopped after the second, whose checkpoint is not written yet: the first one's serves. A budget
+    stops it as well, with nothing registered."""
+    round_ = RoundService(calls).enqueue(grpo(grpo=RL | {"steps": 3}))
+    with pytest.raises(Stopped):
+        train.run(RoundContext.of(calls, round_, Steps(2)))
+    set_budget(calls.records, project=calls.project, kind="cpu", limit=0.0, round=round_.id)
+    with pytest.raises(BudgetSpent):
+        train.run(RoundContext.of(calls, round_))
+    assert calls.records.find(PolicyVersion, round=round_.id) == []
+    set_budget(calls.records, project=calls.project, kind="cpu", limit=9.0, round=round_.id)
+    again = Steps()
+    outcome = train.run(RoundContext.of(calls, round_, again))
+    assert (again.made, outcome.outputs["steps"]) == (2, 3)
+
+
+@pytest.fixture
+def preferring(ws: Workspace, prefer: Prefer) -> Round:
+    """A dpo round of the tiny model whose preferences are there: four steps."""
+    config = RoundConfig.model_validate({"policy": "po_tiny", "prompts": "voices", "train": DPO})
+    round_ = Round(
+        "round_dpo", ws.project, Branch.TTS, "dpo", "po_tiny", "voices", config.model_dump(mode="json"), 0,
+        Stage.TRAIN, RoundStatus.RUNNING, NOW, NOW,
+    )  # fmt: skip
+    outputs = {"preference_set": prefer(round_.id).id}
+    run = stage_run_id(round_.id, Stage.AGGREGATE)
+    aggregated = StageRun(
+        run, ws.project, round_.id, Stage.AGGREGATE, {}, outputs, "1", 0, NOW, NOW
+    )
+    ws.records.add(round_, aggregated)
+    return round_
+
+
+def test_training_by_preferences_goes_on_from_its_checkpoint(
+    ws: Workspace, preferring: Round
+) -> None:
+    """Stopped after the third of four steps: two are left; the weights are those of a training in one go."""
+    with pytest.raises(Stopped):
+        train.run(RoundContext.of(ws, preferring, Steps(3)))
+    rest, whole = Steps(), Steps()
+    resumed = train.run(RoundContext.of(ws, preferring, rest))
+    assert (rest.made, resumed.outputs["steps"]) == (2, 4)
+    again = train.run(RoundContext.of(ws, preferring, whole))
+    assert again.outputs["adapter_hash"] == resumed.outputs["adapter_hash"] and whole.made == 4
+
+
+def test_checkpoints_of_another_run_are_begun_again(
+    ws: Workspace, preferring: Round, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an upgrade leaves them that trains otherwise."""
+    with pytest.raises(Stopped):
+        train.run(RoundContext.of(ws, preferring, Steps(3)))
+    (claimed,) = (ws.root / "artefacts").glob("*.partial/run.json")
+    claimed.write_text('{"run": "of another version"}')
+    steps = Steps()
+    train.run(RoundContext.of(ws, preferring, steps))
+    assert steps.made == 4
+    assert "trains from the start" in capsys.readouterr().err
 
 
 @pytest.mark.slow
