@@ -11,6 +11,9 @@ from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap
 
 Rows = Sequence[Mapping[str, Any]]
 WIN, LOSS, TIE, FAILED = "win", "loss", "tie", "failed"
+MORE_FAILURES = 0.02
+"""Share of the prompts by which a version may fail oftener than the baseline: a failure is in no mean and no win
+rate, and a version that says nothing where it is bad would pass by it."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,24 @@ def compared(before: Rows, after: Rows, branch: Branch, suites: Suites) -> Compa
 
 
 def inferior(results: Mapping[str, Any]) -> list[str]:
-    """One sentence for each figure that may have got worse than its margin allows."""
-    return [
-        f"{name} changes by {one['mean']:+.3f} ({told(one['low'], one['high'], '+.3f')}), at most "
-        f"{one['margin']:g} worse is allowed"
-        if one["mean"] is not None
-        else f"{name} could not be compared: {one['failed']} answers failed"
-        for name, one in results["changes"].items()
-        if not one["non_inferior"]
-    ]
+    """One sentence for each figure that may have got worse than its margin allows, or has got fewer values."""
+    faults = [_worse(name, one) for name, one in results["changes"].items()]
+    return [fault for fault in faults if fault]
+
+
+def _worse(name: str, one: Mapping[str, Any]) -> str:
+    if one["mean"] is None:
+        return f"{name} could not be compared: {one['failed']} answers failed"
+    silent, every = one["failed_after"] - one["failed_before"], one["n"] + one["failed"]
+    if silent > MORE_FAILURES * every:
+        return (
+            f"{name} has no value for {one['failed_after']} of {every} prompts, {silent} more than before, at "
+            f"most {MORE_FAILURES:.0%} is allowed"
+        )
+    if one["non_inferior"]:
+        return ""
+    shown = told(one["low"], one["high"], "+.3f")
+    return f"{name} changes by {one['mean']:+.3f} ({shown}), at most {one['margin']:g} worse is allowed"
 
 
 def won(results: Mapping[str, Any], above: float = 0.5) -> list[str]:
@@ -123,7 +135,13 @@ def _change(rows: Rows, name: str, suites: Suites) -> dict[str, Any]:
         if row[f"{name}_before"] is not None and row[f"{name}_after"] is not None
     ]
     margin = suites.margins.get(name, 0.0)
-    known: dict[str, Any] = {"margin": margin, "n": len(both), "failed": len(rows) - len(both)}
+    known: dict[str, Any] = {
+        "margin": margin,
+        "n": len(both),
+        "failed": len(rows) - len(both),
+        "failed_before": sum(row[f"{name}_before"] is None for row in rows),
+        "failed_after": sum(row[f"{name}_after"] is None for row in rows),
+    }
     if not both:
         nothing = dict.fromkeys(("before", "after", "mean", "low", "high"))
         return known | nothing | {"non_inferior": False}

@@ -88,7 +88,10 @@ def _suite(ws: Workspace, branch: Branch, suites: Suites) -> list[Any]:
     """What a measurement depends on besides the version."""
     suite = suites.of(branch)
     prompts = [] if branch is Branch.REALTIME else [one.id for one in held_out(ws, branch, suite)]
-    asked = suite.model_dump(mode="json", exclude={"prompts", "count" if prompts else "prompts"})
+    left_out = {"prompts", "count" if prompts else "prompts"}
+    if suite.temperature is None:  # as before there was such a setting
+        left_out.add("temperature")
+    asked = suite.model_dump(mode="json", exclude=left_out)
     return [branch.value, prompts, asked, list(suites.scorers(branch)), suites.seed]
 
 

@@ -207,6 +207,7 @@ def _decided(
         "faults": faults,
         "folded": {one.id: weight for one, weight in asked.adapters},
         "carried": {old.id: new.id for old, new in carried.values()},
+        "against": {branch.value: one.id for branch, one in asked.in_use.items()},
         "evaluations": {branch.value: one.id for branch, one in found.items()},
         "changes": {branch.value: one.results["changes"] for branch, one in found.items()},
         "recipe": asked.recipe.model_dump(mode="json"),

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trivox.annotation.people.audit import THE_SYSTEM, By, note
-from trivox.platform.errors import UsageError
+from trivox.platform.errors import ConfigError, UsageError
 from trivox.platform.hashing import derived_id
 from trivox.platform.records import Branch, Decision, Evaluation, PolicyStatus, PolicyVersion
 from trivox.platform.registry import IN_USE, promoted
 from trivox.platform.registry import promote as put_in_use
+from trivox.platform.scoring import check_families
 from trivox.platform.store import Workspace
+from trivox.reward_models.composition import CompositionConfig
+from trivox.reward_models.registry import families
 
 MERGE = "merge"
 """Kind of the decision that a merge leaves; its evidence says whether it passed and what it covers."""
@@ -109,7 +112,7 @@ def _case(ws: Workspace, policy: PolicyVersion) -> tuple[list[str], dict[str, An
         told = f"it was not compared with {now.name}, which is in use: run `trivox policy compare {policy.name}`"
         return [told], {}, True
     last = held[-1]
-    faults = [*last.results["not_won"], *last.results["inferior"]]
+    faults = [*last.results["not_won"], *last.results["inferior"], *_rewarded_by(ws, policy, last)]
     return faults, {"evaluation": last.id, "results": last.results}, last.proxy
 
 
@@ -120,7 +123,8 @@ def _case_of_backbone(
     if not merged:
         return _case_of_full(ws, policy)
     evidence = merged[-1].evidence
-    return [*evidence["faults"], *_uncovered(ws, policy, evidence)], evidence, True
+    faults = [*evidence["faults"], *_uncovered(ws, policy, evidence), *_outdated(ws, evidence)]
+    return faults, evidence, True
 
 
 def _case_of_full(ws: Workspace, policy: PolicyVersion) -> tuple[list[str], dict[str, Any], bool]:
@@ -146,6 +150,33 @@ def _case_of_full(ws: Workspace, policy: PolicyVersion) -> tuple[list[str], dict
     evidence = {"evaluations": {branch.value: one.id for branch, one in found.items()}}
     proxy = any(one.proxy for one in found.values()) or len(found) < len(Branch)
     return [*faults, *_uncovered(ws, policy, {})], evidence, proxy
+
+
+def _rewarded_by(ws: Workspace, policy: PolicyVersion, held: Evaluation) -> list[str]:
+    """Whether a family that rewarded the version also measured it. Of a transcript the truth is known."""
+    made = ws.records.find(Decision, project=ws.project, subject=policy.id, kind="training")
+    composition = made[-1].evidence.get("composition") if made else None
+    if composition is None or policy.branch is Branch.ASR:
+        return []
+    try:
+        scorers = CompositionConfig.model_validate(composition).scorers
+        check_families(families(scorers), held.evaluators)
+    except ConfigError as error:
+        return [str(error)]
+    return []
+
+
+def _outdated(ws: Workspace, evidence: dict[str, Any]) -> list[str]:
+    """Branches on which something else is in use than what a merge was measured against."""
+    faults = []
+    for branch, against in evidence.get("against", {}).items():
+        now = promoted(ws, Branch(branch)) or promoted(ws, None)
+        if now is not None and now.id != against:
+            old = ws.records.get(PolicyVersion, against)
+            faults.append(
+                f"{branch}: it was measured against {old.name} and {now.name} is in use now: merge again"
+            )
+    return faults
 
 
 def _parent(ws: Workspace, policy: PolicyVersion) -> PolicyVersion:

@@ -64,6 +64,8 @@ class BranchSuite(Section):
     """realtime: whether the rubric is also applied to the words that Whisper base hears in the reply."""
     max_tokens: int | None = Field(None, ge=8)
     """The longest answer; none: as in use."""
+    temperature: float | None = Field(None, ge=0)
+    """Of the answers of both versions; none: as in use."""
 
 
 class Suites(Section):
@@ -110,6 +112,8 @@ def measure(ws: Workspace, speaker: Speaker, branch: Branch, suites: Suites) -> 
     sampling = IN_USE[branch]
     if suite.max_tokens is not None:
         sampling = replace(sampling, max_tokens=suite.max_tokens)
+    if suite.temperature is not None:
+        sampling = replace(sampling, temperature=suite.temperature)
     if branch is Branch.REALTIME:
         items, own = _talked(ws, asker, suite, sampling, suites.seed)
     else:

@@ -117,6 +117,20 @@ def test_a_comparison_by_hand() -> None:
         compared(before, after[:1], Branch.ASR, suites)
 
 
+def test_what_says_nothing_where_it_is_bad_is_inferior() -> None:
+    """Ten prompts, errors halved where there are any; the candidate fails on two, where the baseline fails on one:
+    one more of ten is more than 2%. With as many failures as before it passes."""
+    before = rows(*((f"p{i}", None if i == 0 else 0.4, 0.5) for i in range(10)))
+    silent = rows(*((f"p{i}", None if i < 2 else 0.2, 0.5) for i in range(10)))
+    found = compared(before, silent, Branch.ASR, Suites()).results
+    assert won(found) == []  # eight of eight
+    assert inferior(found) == [
+        "transcript-errors has no value for 2 of 10 prompts, 1 more than before, at most 2% is allowed"
+    ]
+    other = rows(*((f"p{i}", None if i == 1 else 0.2, 0.5) for i in range(10)))
+    assert inferior(compared(before, other, Branch.ASR, Suites()).results) == []
+
+
 def test_a_measurement_is_made_once(held: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {one: evaluate(held, resolve(held, one.value), one, SUITES) for one in Branch}
     assert found[Branch.ASR].results["figures"]["transcript-errors"]["n"] == 2
@@ -199,6 +213,41 @@ def test_a_merge_takes_the_place_of_what_it_covers(held: Workspace) -> None:
     after = statuses(held)
     assert {name: after[name] for name in before} == before
     assert after["whole"] == after["realtime-on-whole"] == "retired"
+
+
+def test_a_merge_that_was_measured_against_what_is_gone_is_outdated(held: Workspace) -> None:
+    """Two merges beside one another: once the first is in use, nobody has held the second against it."""
+    for name, weight in (("one", 1.0), ("two", 0.5)):
+        recipe = MergeRecipe(adapters={"tts": weight}, suites=SUITES)
+        assert merge(held, recipe, name)["passed"]
+    promote(held, resolve(held, "one"))
+    with pytest.raises(
+        UsageError, match="measured against tiny and one is in use now: merge again"
+    ):
+        promote(held, resolve(held, "two"))
+    assert promoted(held, None) == resolve(held, "one")
+
+
+def test_a_family_that_rewarded_does_not_promote(held: Workspace) -> None:
+    """Nor does the comparison speak against it so long as nothing says by what it was rewarded."""
+    policy = resolve(held, "tts")
+    compare(held, policy, resolve(held, "tiny"), Branch.TTS, SUITES)
+    with pytest.raises(UsageError) as before:
+        promote(held, policy)
+    level: dict[str, Any] = {"scorer": "level", "clip": [0.0, 1.0]}
+    level["normalise"] = {"by": "target", "target": -12.0, "tolerance": 20.0}
+    gates = [{"scorer": "audible"}]
+    reward: dict[str, Any] = {"name": "mine", "branch": "tts", "combine": "mean", "gate": gates}
+    reward["component"] = [level]
+    held.records.add(
+        Decision(
+            "de_made", held.project, "training", policy.id, "trainer:grpo@1", "made", policy.created_at,
+            {"composition": reward},
+        )
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="'audible' labels or rewards and 'audible' evaluates"):
+        promote(held, policy)
+    assert "labels or rewards" not in str(before.value)
 
 
 def test_a_merge_that_makes_something_worse_is_rejected(held: Workspace) -> None:
