@@ -16,6 +16,7 @@ from trivox.platform.hashing import sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash
 from trivox.policy.modeling import TrivoxForCausalLM
 from trivox.policy.resident import ADAPTER_WEIGHTS, BACKBONE_HASH_FILE, check_adapter
+from trivox.policy.rows import Row
 
 # TRL asks a hub about its version at every start unless told not to.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -80,6 +81,14 @@ def check_start(trainer: str, start: Path | None, backbone_folder: Path, lora_ra
             "train the adapter further, or start from a backbone"
         )
     check_adapter(start, backbone_hash(backbone_folder))
+
+
+def check_rehearsal(share: float, rows: Sequence[Row]) -> None:
+    """Raises ConfigError for a share of nothing."""
+    if share and not rows:
+        raise ConfigError(
+            f"rehearsal_share is {share} and there are no rows to rehearse: give rows, or 0"
+        )
 
 
 def unfrozen(backbone: Backbone, audio_adapter: bool = False) -> PreTrainedModel:

@@ -18,6 +18,7 @@ from trivox.platform.hashing import content_hash, sha256_file
 from trivox.policy.backbone import Backbone, backbone_hash, without_renaming_notices
 from trivox.policy.modeling import default_dtype
 from trivox.policy.resident import ADAPTER_WEIGHTS
+from trivox.policy.rows import Row
 from trivox.policy.trainers.checkpoints import (
     KEPT_CHECKPOINTS,
     claim,
@@ -29,8 +30,8 @@ from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     OnFigures,
     check_finite,
+    check_rehearsal,
     check_start,
-    figures_callback,
     lora_config,
     numbers,
     quiet_arguments,
@@ -44,7 +45,8 @@ from trivox.policy.trainers.common import (
     TrainedAdapter as TrainedAdapter,
 )
 from trivox.policy.trainers.dpo_loss import PreferenceLoss
-from trivox.policy.trainers.dpo_trainer import PairCollator, trainer_class
+from trivox.policy.trainers.dpo_trainer import PairCollator, Rehearsal, trainer_class
+from trivox.policy.trainers.dpo_watching import UNWATCHED, DPOWatch, watch_callback
 from trivox.policy.trainers.reference import moving_reference, reference_key, stored_reference
 
 
@@ -83,14 +85,21 @@ class DPOSettings(BaseModel):
     """Steps after which the reference moves to the policy as it is then (trust region DPO, Gorbatovski et al.
     2024, hard updates); 0: it stays what the policy started as. Over rounds it moves by itself: it is each round's
     parent."""
+    rehearsal_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the supervised loss, on rows of all branches, in the loss of a step, so that none is forgotten."""
+    rehearsal_rows: int = Field(16, ge=1)
+    """Rows of a step that are rehearsed."""
     checkpoint_every: int = Field(100, ge=1)
     """Steps between checkpoints, from which a run that was stopped goes on."""
     recompute: bool = False
     """Whether activations are computed again in the backward pass: less memory, a third more time."""
 
     def identity(self) -> dict[str, Any]:
-        """What the result depends on, in JSON."""
-        return self.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
+        """What the result depends on, in JSON. No rehearsal is what runs had before there was any."""
+        left_out = {"checkpoint_every", "recompute"}
+        if not self.rehearsal_share:
+            left_out |= {"rehearsal_share", "rehearsal_rows"}
+        return self.model_dump(mode="json", exclude=left_out)
 
     @model_validator(mode="after")
     def _reference_can_move(self) -> Self:
@@ -130,20 +139,24 @@ def train_dpo(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     reference_cache: Path | None = None,
     on_figures: OnFigures | None = None,
+    rehearsal: Sequence[Row] = (),
+    watch: DPOWatch = UNWATCHED,
 ) -> TrainedAdapter:
     """Train a LoRA adapter on the pairs; the reference is the policy as it starts: the backbone with the
     adapter off, or a frozen copy of the adapter `start`, which is then trained further. With lora_rank 0 the
     folder gets a whole backbone, and the reference's log-probabilities are taken before it learns. No loss covers
     carried_ids, which completions hold without the policy having chosen them. reference_cache: a folder in which
-    the reference's log-probabilities are kept, by the hash of its weights and of the pairs. A folder with
+    the reference's log-probabilities are kept, by the hash of its weights and of the pairs. rehearsal: supervised
+    rows of all branches. watch: what looks at each step from outside, and may stop the run. A folder with
     checkpoints of the same run is gone on with, to the same weights as without the stop.
 
     Repeatable: the same pairs, settings and seed give the same weights, bit for bit, on one machine. Raises
     ConfigError for no pairs, for a pair of identical completions, for a start of another backbone, for checkpoints
-    of another run and for a cache of a reference that moves; NotFound for a start that is not there, WorkError for
-    a loss or a weight that is not finite.
+    of another run, for a cache of a reference that moves and for a share of rehearsal without rows; NotFound for a
+    start that is not there, WorkError for a loss or a weight that is not finite, WatcherStop.
     """
     _check(pairs)
+    check_rehearsal(settings.rehearsal_share, rehearsal)
     full = settings.lora_rank == 0
     check_start("DPO", start, backbone_folder, settings.lora_rank)
     if reference_cache is not None and settings.reference_every:
@@ -158,17 +171,20 @@ def train_dpo(
         carried_ids,
         torch.float32 if full else default_dtype(),
     )
-    claim(folder, _fingerprint(key, pairs, settings, seed))
+    claim(folder, _fingerprint(key, pairs, settings, seed, rehearsal))
+    begun = latest(folder)
     backbone = Backbone.load(backbone_folder)
     set_seed(seed)
     with without_renaming_notices():
         trainer = _trainer(backbone, pairs, settings, folder, seed, start, carried_ids, on_step)
-        if on_figures is not None:
-            trainer.add_callback(figures_callback(on_figures))
+        trainer.rehearsal = Rehearsal(rehearsal, settings, backbone.tokens.pad, seed)
+        report = on_figures or (lambda done, total, figures: None)
+        trainer.add_callback(watch_callback(watch, backbone, report, begun))
+        trainer.add_callback(seal_callback())  # behind all that writes into a checkpoint
         if full or reference_cache is not None:
             known = stored_reference(trainer, reference_cache, key, len(pairs), settings.batch_size)
             trainer.data_collator = replace(trainer.data_collator, reference=known)
-        result = trainer.train(resume_from_checkpoint=latest(folder))
+        result = trainer.train(resume_from_checkpoint=begun)
     check_finite("DPO", result.training_loss, trainer.model)
     weights = save_trained(trainer.model, backbone, full, folder)
     sweep(folder)
@@ -177,11 +193,16 @@ def train_dpo(
 
 
 def _fingerprint(
-    reference: str, pairs: Sequence[TokenPair], settings: DPOSettings, seed: int
+    reference: str,
+    pairs: Sequence[TokenPair],
+    settings: DPOSettings,
+    seed: int,
+    rehearsal: Sequence[Row],
 ) -> str:
     """What a run's result depends on, as a hash."""
     weighed = [[p.margin, p.weight] for p in pairs]
-    return content_hash([reference, weighed, settings.identity(), seed])
+    rehearsed = [content_hash([row.prompt, row.completion, row.loss]) for row in rehearsal]
+    return content_hash([reference, weighed, settings.identity(), seed, rehearsed])
 
 
 def _check(pairs: Sequence[TokenPair]) -> None:
@@ -244,7 +265,7 @@ def _trainer(
         train_dataset=Dataset.from_dict({"pair": list(range(len(pairs)))}),
         processing_class=AutoTokenizer.from_pretrained(backbone.folder),
         peft_config=None if start or settings.reference_every else config,
-        callbacks=[step_callback(on_step), seal_callback()],
+        callbacks=[step_callback(on_step)],
     )
     if settings.reference_every:
         trainer.add_callback(moving_reference(trainer.model, settings.reference_every))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,6 +58,31 @@ class PairCollator:
         return Row(pair.prompt, completion, covered, pair.audio)
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """Supervised rows, of which some are drawn for each step by its number."""
+
+    rows: Sequence[Row]
+    settings: "DPOSettings"
+    pad: int
+    seed: int
+
+    def drawn(self, step: int) -> dict[str, Tensor] | None:
+        """The batch of a step; None without rehearsal."""
+        if not self.settings.rehearsal_share:
+            return None
+        rng = np.random.default_rng([self.seed, 4, step])
+        count = min(self.settings.rehearsal_rows, len(self.rows))
+        chosen = rng.choice(len(self.rows), count, replace=False)
+        return collate([self.rows[index] for index in chosen], self.pad)
+
+    @property
+    def weight(self) -> float:
+        """Of their mean negative log-likelihood beside a preference loss of weight 1: share / (1 - share)."""
+        share = self.settings.rehearsal_share
+        return share / (1 - share)
+
+
 def trainer_class() -> type:
     """The subclass; a function, for TRL is imported when it is needed."""
     from trl import DPOTrainer
@@ -64,6 +90,7 @@ def trainer_class() -> type:
 
     class PairTrainer(DPOTrainer):
         dpo: "DPOSettings"
+        rehearsal: Rehearsal | None = None
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
@@ -85,9 +112,18 @@ def trainer_class() -> type:
                 self.dpo.margin_scale * inputs["margins"].to(chosen),
                 inputs["weights"].to(chosen),
             )
-            loss = loss - self.dpo.sft_weight * chosen_mean
+            loss = loss - self.dpo.sft_weight * chosen_mean + self._rehearsed(model)
             self._note(outputs, inputs, sums, chosen.detach(), rejected.detach())
             return (loss, outputs) if return_outputs else loss
+
+        def _rehearsed(self, model: Any) -> Any:
+            rehearsal = self.rehearsal
+            batch = None if rehearsal is None else rehearsal.drawn(self.state.global_step)
+            if rehearsal is None or batch is None:
+                return 0.0
+            found = model(**{name: value.to(model.device) for name, value in batch.items()}).loss
+            self._metrics["train"]["rehearsal_loss"].append(found.item())
+            return rehearsal.weight * found
 
         def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
             known = {k: v for k, v in inputs.items() if k not in ("margins", "weights")}

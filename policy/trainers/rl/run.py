@@ -25,6 +25,7 @@ from trivox.policy.trainers.common import (
     TOKEN_MODULES,
     TrainedAdapter,
     check_finite,
+    check_rehearsal,
     check_start,
     lora_config,
     save_trained,
@@ -117,10 +118,7 @@ def train_ppo(job: Job, settings: PPOSettings) -> TrainedAdapter:
 def _check(job: Job, settings: PolicyGradientSettings) -> None:
     algorithm = type(settings).__name__.removesuffix("Settings")
     check_start(algorithm, job.start, job.backbone, settings.lora_rank)
-    if settings.rehearsal_share and not job.rehearsal:
-        raise ConfigError(
-            f"rehearsal_share is {settings.rehearsal_share} and there are no rows to rehearse: give rows, or 0"
-        )
+    check_rehearsal(settings.rehearsal_share, job.rehearsal)
     if isinstance(settings, GRPOSettings) and settings.samples < 2:
         raise ConfigError(
             f"GRPO compares the answers to one prompt and samples is {settings.samples}: give at least 2"
