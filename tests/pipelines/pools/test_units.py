@@ -1,8 +1,8 @@
-"""How the requests of a round are shared out."""
+"""How requests are shared out."""
 
 import pytest
 
-from trivox.pipelines.rounds.production import unit_size
+from trivox.pipelines.pools.units import unit_size
 
 
 @pytest.mark.parametrize(
