@@ -23,6 +23,7 @@ from trivox.annotation.label_studio.reading import (
 )
 from trivox.annotation.work import leasing, states
 from trivox.annotation.work.answers import answer_of
+from trivox.annotation.work.paid import book_time, paid_s
 from trivox.annotation.work.quality import review
 from trivox.annotation.work.questions import question
 from trivox.annotation.work.shapes import BadAnswer, Given
@@ -254,32 +255,33 @@ def _keep(
     judgement: Judgement,
 ) -> None:
     workspace.records.add(judgement)
-    closed = judgement.created_at
+    closed, task = judgement.created_at, workspace.records.get(Task, row.task)
     if edit is not None:
         changed = replace(edit, judgement=judgement.id, closed_at=max(closed, edit.opened_at))
         workspace.records.replace(changed)
+        before_s = paid_s(edit.opened_at, edit.closed_at or edit.opened_at)
+        book_time(workspace, person, task, changed, judgement, before_s)
         return
-    task = workspace.records.get(Task, row.task)
-    workspace.records.add(
-        TaskLease(
-            id=str(ULID()),
-            project=row.project,
-            campaign=row.campaign,
-            task=row.task,
-            person=person.id,
-            purpose=Purpose.JUDGE,
-            status=LeaseStatus.ANSWERED,
-            pair=states.pair_of(task),
-            slot=leasing.free_slot(workspace, row.task),
-            presentation=row.presentation,
-            clips=row.clips,
-            guideline_version=row.guideline_version,
-            opened_at=_opened_at(workspace, person.id, closed, sheet.annotation.seconds or 0.0),
-            expires_at=closed,
-            closed_at=closed,
-            judgement=judgement.id,
-        )
+    lease = TaskLease(
+        id=str(ULID()),
+        project=row.project,
+        campaign=row.campaign,
+        task=row.task,
+        person=person.id,
+        purpose=Purpose.JUDGE,
+        status=LeaseStatus.ANSWERED,
+        pair=states.pair_of(task),
+        slot=leasing.free_slot(workspace, row.task),
+        presentation=row.presentation,
+        clips=row.clips,
+        guideline_version=row.guideline_version,
+        opened_at=_opened_at(workspace, person.id, closed, sheet.annotation.seconds or 0.0),
+        expires_at=closed,
+        closed_at=closed,
+        judgement=judgement.id,
     )
+    workspace.records.add(lease)
+    book_time(workspace, person, task, lease, judgement)
 
 
 def _opened_at(workspace: Workspace, person: str, closed: datetime, seconds: float) -> datetime:

@@ -9,12 +9,11 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
+from trivox.annotation.work.paid import paid_s
 from trivox.platform.records import LeaseStatus, Person, Purpose, TaskLease
 from trivox.platform.store import Workspace
 from trivox.platform.store.schema import table_of
 
-MOST_S = 600.0
-"""Seconds that one question is paid for at most: beyond that nobody was at work."""
 _WORKED = (LeaseStatus.ANSWERED, LeaseStatus.VOIDED, LeaseStatus.REOPENED)
 HEAD = (
     "day",
@@ -65,8 +64,7 @@ def hours(
     for where, who, purpose, opened, closed in _rows(workspace, person, campaign):
         day = closed.astimezone(UTC).date()
         if (since is None or day >= since) and (until is None or day <= until):
-            seconds = min(MOST_S, max(0.0, (closed - opened).total_seconds()))
-            spent[day, where, who].append((purpose, seconds))
+            spent[day, where, who].append((purpose, paid_s(opened, closed)))
     people = {one.id: one for one in workspace.records.find(Person)} if spent else {}
     return [_worked(key, spent[key], people[key[2]]) for key in sorted(spent)]
 

@@ -12,7 +12,7 @@ from trivox.annotation.people.door import door_of
 from trivox.annotation.people.principal import Here, Principal, roles_of
 from trivox.annotation.people.rules import managed_by
 from trivox.annotation.web.render import page
-from trivox.annotation.work import faults, report
+from trivox.annotation.work import faults, paid, report
 from trivox.platform.records import (
     Branch,
     Campaign,
@@ -110,11 +110,12 @@ def _texts(english: str, chinese: str) -> dict[str, str]:
 def show(request: Request, campaign: str, who: Here, seed: int = 0) -> Response:
     """One campaign: who works in it, samples to listen to, controls, guideline."""
     ws = _workspace(request)
+    held = campaigns.campaign_of(ws, campaign)
     return page(
         request,
         "leads/campaign.html",
         who,
-        campaign=campaigns.campaign_of(ws, campaign),
+        campaign=held,
         judges=figures.judges(ws, campaign),
         pauses={one.person: one.id for one in review.pauses(ws, campaign)},
         reviews=review.sample(ws, campaign, 5, seed=seed),
@@ -124,6 +125,7 @@ def show(request: Request, campaign: str, who: Here, seed: int = 0) -> Response:
         statuses=list(CampaignStatus),
         rounds=ws.records.find(Round, project=ws.project)[::-1],
         faults=faults.faults_of(ws, campaign),
+        budget_spent=paid.spent_out(ws, held),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from trivox.annotation.work.paid import spent_out
 from trivox.annotation.work.shapes import Nothing, Why
 from trivox.platform.records import (
     Acknowledged,
@@ -183,4 +184,17 @@ def _paid(
     )
 
 
-GATES: tuple[Gate, ...] = (_open, _wanted, _read, _paused, _rested, _paid)
+def _affordable(
+    workspace: Workspace, person: Person, campaign: Campaign, now: datetime
+) -> Nothing | None:
+    """No figure of the budget is the annotator's business: leads see them."""
+    if spent_out(workspace, campaign) is None:
+        return None
+    return Nothing(
+        Why.BUDGET_SPENT,
+        "The budget of this campaign is used up for now. All your answers are kept; the work goes on once your "
+        "lead has raised it.",
+    )
+
+
+GATES: tuple[Gate, ...] = (_open, _wanted, _read, _paused, _rested, _paid, _affordable)

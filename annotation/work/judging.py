@@ -8,6 +8,7 @@ from ulid import ULID
 from trivox.annotation.work import controls, states
 from trivox.annotation.work.answers import agrees, answer_of, spans_of
 from trivox.annotation.work.owed import owed_of
+from trivox.annotation.work.paid import book_time
 from trivox.annotation.work.playback import heard_s, progress_of
 from trivox.annotation.work.quality import review
 from trivox.annotation.work.questions import in_language, question
@@ -115,20 +116,20 @@ def close(
     judgement: Judgement,
     language: str = "en",
 ) -> Feedback | None:
-    """Store judgement and lease, then do what follows. Call inside a transaction."""
+    """Store judgement, lease and what the time costs, then do what follows. Call inside a transaction."""
     right, feedback = _rightness(workspace, lease, judgement, language)
     now = judgement.created_at
     workspace.records.add(judgement)
-    workspace.records.replace(
-        replace(
-            lease,
-            status=LeaseStatus.ANSWERED,
-            closed_at=now,
-            judgement=judgement.id,
-            draft=None,
-            right=right,
-        )
+    closed = replace(
+        lease,
+        status=LeaseStatus.ANSWERED,
+        closed_at=now,
+        judgement=judgement.id,
+        draft=None,
+        right=right,
     )
+    workspace.records.replace(closed)
+    book_time(workspace, person, task, closed, judgement)
     _follow(workspace, campaign, task, lease, judgement)
     if lease.purpose is Purpose.TRAINING:
         controls.note_training(workspace, person, campaign, now)

@@ -12,6 +12,7 @@ import polars as pl
 from trivox.annotation.aggregation import Agreed, agreement_classes, standing
 from trivox.annotation.aggregation.votes import Vote, vote_of
 from trivox.annotation.work.faults import faulty
+from trivox.annotation.work.paid import spent_out
 from trivox.annotation.work.quality import Flag, flags, history_of, side_p
 from trivox.platform.records import (
     Campaign,
@@ -43,7 +44,7 @@ from trivox.platform.store import Workspace
 @dataclass(frozen=True)
 class Status:
     """How far a campaign is. judgements: kind of judge -> how many stand; abstentions among people's. left_out:
-    tasks that cannot be played."""
+    tasks that cannot be played. budget_spent: which budget stops it, and how to raise it; None: none does."""
 
     campaign: str
     name: str
@@ -56,6 +57,7 @@ class Status:
     left_out: int
     judgements: dict[str, int]
     abstentions: int
+    budget_spent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def status(workspace: Workspace, campaign: Campaign) -> Status:
         left_out=len(faulty(workspace, campaign.id)),
         judgements=dict(Counter(one.judge_kind.value for one in judged)),
         abstentions=sum(one.answer.abstention is not None for one in people),
+        budget_spent=spent_out(workspace, campaign),
     )
 
 

@@ -106,6 +106,7 @@ class Why(StrEnum):
     DEVICE = "device"
     CLOSED = "closed"
     BUDGET = "budget"
+    BUDGET_SPENT = "budget_spent"
     INACTIVE = "inactive"
     DECLINED = "declined"
     PREPARING = "preparing"
