@@ -1,6 +1,6 @@
 """Carrying out a round: lease it, run its stages one after the other, write a manifest after each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -8,17 +8,16 @@ from trivox import __version__
 from trivox.pipelines.rounds.context import Outcome, RoundContext, Stopped, Waiting, stage_run_id
 from trivox.pipelines.rounds.finding import manifests
 from trivox.pipelines.rounds.lease import Lease, changed, kept, released, take
+from trivox.pipelines.rounds.metering import Meter
 from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.stages import STAGES
 from trivox.pipelines.rounds.upgrades import check_version
 from trivox.platform.errors import BudgetSpent, StageFailed, StoreError, TrivoxError
 from trivox.platform.observability.memory import peak_bytes
-from trivox.platform.observability.usage import Usage
 from trivox.platform.progress import say
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
-from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
-from trivox.platform.store.budgets import book, check_budget
+from trivox.platform.store.budgets import check_budget
 
 
 def run_round(ws: Workspace, round_id: str) -> Round:
@@ -60,26 +59,16 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
 
 
 def _worked_on(ws: Workspace, round_: Round, stage: Stage, lease: Lease) -> Outcome | Waiting:
-    started, usage = datetime.now(UTC), Usage.begin()
-    with _failure_recorded(ws, round_):
-        outcome = STAGES[stage](RoundContext.of(ws, round_, lease.check))
+    started, meter = datetime.now(UTC), Meter.begin(ws, round_, stage)
+    with _failure_recorded(ws, round_), meter.running():
+        outcome = STAGES[stage](RoundContext.of(ws, round_, meter.checking(lease.check)))
         if isinstance(outcome, Outcome):
-            _record(ws, round_, stage, outcome, started, usage.so_far())
+            meter.end(_manifest(round_, stage, outcome, started))
     return outcome
 
 
-def _record(
-    ws: Workspace,
-    round_: Round,
-    stage: Stage,
-    outcome: Outcome,
-    started: datetime,
-    taken: Mapping[CostKind, float],
-) -> None:
-    """The manifest of a stage and what it cost in this process (workers' units are booked one by one), in one
-    transaction."""
-    finished = datetime.now(UTC)
-    run = StageRun(
+def _manifest(round_: Round, stage: Stage, outcome: Outcome, started: datetime) -> StageRun:
+    return StageRun(
         id=stage_run_id(round_.id, stage),
         project=round_.project,
         round=round_.id,
@@ -89,21 +78,9 @@ def _record(
         code_version=__version__,
         seed=round_.seed,
         started_at=started,
-        finished_at=finished,
+        finished_at=datetime.now(UTC),
         peak_memory_mb=peak_bytes() / 2**20,
     )
-    with ws.records.transaction():
-        ws.records.add(run)
-        for kind, seconds in taken.items():
-            book(
-                ws.records,
-                project=round_.project,
-                round=round_.id,
-                kind=kind,
-                quantity=seconds,
-                key=("stage", stage.value),
-                note={"stage": stage.value},
-            )
 
 
 @contextmanager

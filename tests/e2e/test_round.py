@@ -156,7 +156,8 @@ def test_manifests_and_costs(mini: MiniRound) -> None:
     assert all(run.inputs and run.outputs for run in runs)
     costs = mini.ws.records.find(CostEntry, round=mini.round.id)
     stages = [one.note["stage"] for one in costs if "part" not in one.note]
-    assert stages == [run.stage.value for run in runs]
+    # A stage that takes long books while it works.
+    assert [*dict.fromkeys(stages)] == [run.stage.value for run in runs]
     units = [one for one in costs if "part" in one.note]
     assert {one.note["stage"] for one in units} == {"rollout", "score", "evaluate"}
     assert len({one.note["part"] for one in units}) == len(units)

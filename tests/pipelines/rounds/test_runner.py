@@ -6,6 +6,7 @@ The stages are fakes (see conftest): what is tested is the runner and the servic
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,14 +14,14 @@ import pytest
 
 from tests.pipelines.conftest import FakeStages, Queue
 from trivox.pipelines.pools.cluster import Resources
-from trivox.pipelines.rounds import lease
+from trivox.pipelines.rounds import lease, metering
 from trivox.pipelines.rounds.config import RoundConfig
-from trivox.pipelines.rounds.context import Outcome, RoundContext, Waiting
+from trivox.pipelines.rounds.context import Outcome, RoundContext, Stopped, Waiting
 from trivox.pipelines.rounds.finding import manifests
 from trivox.pipelines.rounds.owner import worker_name
 from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.service import RoundService
-from trivox.platform.errors import ConfigError, StageFailed, UsageError
+from trivox.platform.errors import BudgetSpent, ConfigError, StageFailed, StoreError, UsageError
 from trivox.platform.records import (
     Branch,
     CostEntry,
@@ -325,3 +326,95 @@ def test_a_budget_spent_inside_a_stage_pauses_between_two_units(
         (kind, quantity, part) for part in "abc" for kind, quantity in (("cpu", 20), ("gpu", 5))
     ]
     assert {one.note["stage"] for one in units} == {"score"}
+
+
+def burnt(seconds: float) -> None:
+    """Of processor time."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def of_driver(ws: Workspace, stage: str) -> list[CostEntry]:
+    return [one for one in ws.records.find(CostEntry, kind="cpu") if one.note["stage"] == stage]
+
+
+@pytest.mark.parametrize(
+    "end", [Stopped(), BudgetSpent("none is left"), ConfigError("no"), KeyError("x"), KeyboardInterrupt()]
+)  # fmt: skip
+def test_what_an_attempt_took_is_booked_however_it_ends(
+    ws: Workspace, queued: Queue, fakes: FakeStages, end: BaseException
+) -> None:
+    """Two attempts of 0.02 s that break off, one of 0.01 s that ends: three entries, 0.05 s and little more."""
+
+    def breaking(_: RoundContext) -> Outcome:
+        burnt(0.02)
+        raise end
+
+    round_ = queued()
+    fakes.answers[Stage.ROLLOUT] = breaking
+    for _ in range(2):
+        with suppress(StageFailed, ConfigError, KeyboardInterrupt):
+            run_round(ws, round_.id)
+        ws.records.replace(replace(stored(ws, round_), status=RoundStatus.QUEUED))
+    fakes.answers[Stage.ROLLOUT] = lambda _: (burnt(0.01), Outcome({}, {}))[1]
+    assert run_round(ws, round_.id).status is RoundStatus.DONE
+    booked = of_driver(ws, "rollout")
+    assert [one.note["attempt"] for one in booked] == [1, 2, 3]
+    assert [one.quantity >= least for one, least in zip(booked, (0.02, 0.02, 0.01), strict=True)]
+    assert 0.05 <= sum(one.quantity for one in booked) < 1
+
+
+def test_a_budget_stops_a_long_stage_by_what_the_stage_itself_takes(
+    ws: Workspace, queued: Queue, fakes: FakeStages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 0.02 s and a budget of 0.1 s, booked after every step: it ends before the tenth, and every second
+    is booked once."""
+    monkeypatch.setattr(metering, "BOOK_S", 0.0)
+    steps, began = list[int](), list[float]()
+
+    def training(ctx: RoundContext) -> Outcome:
+        began.append(time.process_time())
+        for step in range(len(steps), 10):
+            burnt(0.02)
+            steps.append(step)
+            ctx.go_on()
+        return Outcome({}, {})
+
+    fakes.answers[Stage.ROLLOUT] = training
+    round_ = queued()
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=0.1, round=round_.id)
+    paused = run_round(ws, round_.id)
+    taken = time.process_time() - began[0]
+    assert (paused.status, paused.stage) == (RoundStatus.PAUSED, Stage.ROLLOUT)
+    assert 1 <= len(steps) <= 5
+    assert 0.1 <= sum(one.quantity for one in of_driver(ws, "rollout")) <= taken + 0.1
+    set_budget(ws.records, project=ws.project, kind="cpu", limit=500.0, round=round_.id)
+    RoundService(ws).resume(round_.id)
+    assert run_round(ws, round_.id).status is RoundStatus.DONE
+    booked = of_driver(ws, "rollout")
+    assert steps == list(range(10)) and {one.note["attempt"] for one in booked} == {1, 2}
+    assert 0.2 <= sum(one.quantity for one in booked) <= time.process_time() - began[0] + 0.1
+
+
+def test_a_manifest_that_is_not_stored_leaves_no_cost_twice(
+    ws: Workspace, queued: Queue, fakes: FakeStages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last cost goes with the manifest in one transaction; it breaks, and is booked once, as of a failure."""
+    original, broken = metering.book, list[int]()
+
+    def breaking(*given: object, **named: object) -> CostEntry:
+        made = original(*given, **named)  # type: ignore[arg-type]
+        if not broken:
+            broken.append(1)
+            raise StoreError("the disk is full")
+        return made
+
+    monkeypatch.setattr(metering, "book", breaking)
+    fakes.answers[Stage.ROLLOUT] = lambda _: (burnt(0.02), Outcome({}, {}))[1]
+    round_ = queued()
+    with pytest.raises(StoreError, match="disk is full"):
+        run_round(ws, round_.id)
+    assert Stage.ROLLOUT not in manifests(ws, round_)
+    (booked,) = of_driver(ws, "rollout")
+    assert 0.02 <= booked.quantity < 1
