@@ -33,7 +33,7 @@ from trivox.reward_models.composition import Composition
 Wave = npt.NDArray[np.float32]
 SPEEDS = (0.9, 1.0, 1.15)
 PITCHES = (0.85, 1.0, 1.2)
-"""Of the teacher's voice: others than nano has learned from."""
+"""Of the teacher's voice: some that nano has learned from, and some that it has not."""
 
 
 def spoken_set(

@@ -28,26 +28,27 @@ from trivox.reward_models.composition import Composition
 
 HARD = (0.10, 0.40)
 """WER at the start, on speech that is hard."""
+JUDGED = 4
+"""Times `held_out`: answers that asr and tts are judged on; fewer could not tell a tenth of WER from chance."""
 NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the runs are; TINY only shows that they run. spoken: recordings of asr, each drawn about once in
-    training; train: sentences of tts."""
+    """How large the runs are; TINY only shows that they run. dialogues: steps of PPO over dialogues."""
 
-    spoken: int
     train: int
     held_out: int
     steps: int
+    dialogues: int
     samples: int
     users: int
     candidates: int
     parent: str = "nano"
 
 
-FULL = Scale(spoken=1024, train=256, held_out=128, steps=60, samples=8, users=64, candidates=4)
-TINY = Scale(spoken=8, train=8, held_out=4, steps=2, samples=2, users=2, candidates=2)
+FULL = Scale(train=256, held_out=128, steps=60, dialogues=40, samples=8, users=64, candidates=4)
+TINY = Scale(train=8, held_out=4, steps=2, dialogues=2, samples=2, users=2, candidates=2)
 
 
 def open_place(root: Path) -> Workspace:
@@ -59,26 +60,26 @@ def open_place(root: Path) -> Workspace:
 
 
 def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
-    """GRPO on the packaged reward of asr, on noisy speech in voices of its own; judged by the true words of other
-    recordings, and by what two of three other recognisers heard. Clean speech must not get worse.
+    """GRPO on the packaged reward of asr, on noisy speech; judged by the true words of other recordings. Clean
+    speech must not get worse.
 
     Raises WorkError where no noise makes the start as hard as it has to be.
     """
-    name = _hard_set(ws, scale)
+    learned_from, judged_on = _hard_sets(ws, scale)
     recipe = UpdateRecipe.model_validate(
         {
             "algorithm": "grpo",
             "branch": "asr",
             "parent": scale.parent,
-            "prompts": name,
+            "prompts": learned_from,
             "seed": seed,
-            "watch": {"prompts": min(16, scale.spoken // 2), "every": 10},
+            "watch": {"prompts": min(16, scale.train // 2), "every": 10},
             "grpo": {
                 "steps": 2 * scale.steps,
                 "prompts": 8,
                 "samples": scale.samples,
                 "max_tokens": 96,
-                "learning_rate": 4e-4,
+                "learning_rate": 2e-4,
                 "kl_coefficient": 0.02,
                 "scale": "none",
                 "normalisation": "dr_grpo",
@@ -88,9 +89,9 @@ def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
     hard = Suites.model_validate(
         {
             "asr": {
-                "prompts": name,
-                "count": scale.held_out,
-                "scorers": ["transcript-errors", "vote-transcript"],
+                "prompts": judged_on,
+                "count": JUDGED * scale.held_out,
+                "scorers": ["transcript-errors"],
             }
         }
     )
@@ -114,10 +115,10 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "dpo": {"epochs": 2, "batch_size": 8, "learning_rate": 5e-5, "sft_weight": 0.5},
         }
     )
-    prompts = builtin_prompts(ws, "learn-lines", train=0, test=4 * scale.held_out, seed=100)
+    prompts = builtin_prompts(ws, "learn-lines", train=0, test=JUDGED * scale.held_out, seed=100)
     suites = Suites.model_validate(
         {
-            "tts": {"prompts": prompts.reference, "count": 4 * scale.held_out},
+            "tts": {"prompts": prompts.reference, "count": JUDGED * scale.held_out},
             "tie": {"dnsmos": 0.05},
         }
     )
@@ -125,8 +126,9 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
 
 
 def realtime(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
-    """PPO over dialogues of three turns on the rubric's rules, by the words that the policy writes; judged by the
-    words that Whisper hears in its speech, with other users."""
+    """PPO over dialogues of three turns on the rubric's rules, by the words that the policy writes; judged with
+    other users by the same reward, and by the words that Whisper hears in its speech. Both versions speak at the
+    temperature of the training: the lower one of use leaves the written words little to win."""
     recipe = UpdateRecipe.model_validate(
         {
             "algorithm": "ppo",
@@ -136,19 +138,26 @@ def realtime(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "reward": {"weight": 0},
             "watch": {"scorers": ["pocketsphinx-wer"], "prompts": 4, "every": 10},
             "ppo": {
-                "steps": scale.steps,
+                "steps": scale.dialogues,
                 "prompts": 4,
-                "samples": max(2, scale.samples // 2),
+                "samples": max(2, scale.samples * 3 // 8),
                 "max_tokens": 320,
-                "learning_rate": 1e-4,
-                "inner_epochs": 2,
-                "critic_warmup": min(4, scale.steps - 1),
-                "kl_target": 0.02,
+                "learning_rate": 3e-4,
+                "inner_epochs": 1,
+                "critic_warmup": min(3, scale.dialogues - 1),
+                "kl_target": 0.05,
             },
         }
     )
     suites = Suites.model_validate(
-        {"realtime": {"count": scale.users, "scorers": ["pocketsphinx-wer"], "heard": True}}
+        {
+            "realtime": {
+                "count": scale.users,
+                "scorers": ["pocketsphinx-wer"],
+                "heard": True,
+                "temperature": 1.0,
+            }
+        }
     )
     return _learned(ws, recipe, f"learn-realtime-{seed}", {"held-out": suites})
 
@@ -206,9 +215,9 @@ def _training_s(metrics: list[dict[str, float]]) -> float:
     return sum(one.get(phase, 0.0) for one in metrics for phase in phases)
 
 
-def _hard_set(ws: Workspace, scale: Scale) -> str:
-    """The first noise at which the parent's WER lies in HARD; recordings of the others are made only to be
-    heard."""
+def _hard_sets(ws: Workspace, scale: Scale) -> tuple[str, str]:
+    """What is learned from and what it is judged on, with the first noise at which the parent's WER lies in HARD;
+    recordings with the others are made only to be heard. The two share no text."""
     counts = {Split.TRAIN: scale.spoken, Split.VALIDATION: 16, Split.TEST: scale.held_out}
     parent, rates = resolve(ws, scale.parent), dict[float, float]()
     for noise in NOISES_DB:
@@ -218,8 +227,10 @@ def _hard_set(ws: Workspace, scale: Scale) -> str:
         found = evaluate(ws, parent, Branch.ASR, suites).results["figures"]["transcript-errors"]
         rates[noise] = found["mean"]
         if HARD[0] <= rates[noise] <= HARD[1] or scale is TINY:
-            spoken_set(ws, "learn-hard", counts, 1, noise)
-            return "learn-hard"
+            learned_from = spoken_set(ws, "learn-hard", counts, 1, noise)
+            judged = {Split.TEST: JUDGED * scale.held_out}
+            judged_on = spoken_set(ws, "learn-hard-test", judged, 1, noise)
+            return learned_from.reference, judged_on.reference
     shown = ", ".join(f"{noise:g} dB: {rate:.1%}" for noise, rate in rates.items())
     raise WorkError(
         f"no noise makes speech as hard as {HARD[0]:.0%} to {HARD[1]:.0%} WER for {parent.name} ({shown}): "
