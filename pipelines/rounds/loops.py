@@ -103,14 +103,22 @@ class LoopService:
     def start(self, config: LoopConfig) -> Loop:
         """The loop of this configuration with its first round enqueued; the same one again is gone on with."""
         policy = resolve(self.ws, config.round.policy)
-        stored = config.model_dump(mode="json")
-        stored["round"]["policy"] = policy.id
+        round_ = config.round.model_copy(update={"policy": policy.id})
+        wanted = config.model_copy(update={"round": round_})
+        if (known := self._known(wanted)) is not None:
+            return self.advance(known.id)
+        stored = wanted.model_dump(mode="json")
         id_, now = derived_id("loop", self.ws.project, stored), datetime.now(UTC)
         loop = Loop(id_, self.ws.project, stored, RoundStatus.RUNNING, (), now, now)
         with self.ws.records.exclusive("audit"):
             if self.ws.records.add(loop):
                 note(self.ws, self.by, "start loop", "Loop", id_, rounds=config.rounds)
             return self.advance(id_)
+
+    def _known(self, wanted: LoopConfig) -> Loop | None:
+        """A loop of this configuration that is there, also where an earlier version made it, which knew less of
+        what can be configured."""
+        return next((one for one in self.loops() if _as_config(one) == wanted), None)
 
     def cancel(self, name: str) -> Loop:
         """No further round; the one that runs ends by itself (or by `trivox round cancel`)."""
@@ -204,6 +212,13 @@ class LoopService:
         changed = replace(loop, updated_at=datetime.now(UTC), **changes)  # type: ignore[arg-type]
         self.ws.records.replace(changed)
         return changed
+
+
+def _as_config(loop: Loop) -> LoopConfig | None:
+    try:
+        return LoopConfig.model_validate(loop.config)
+    except ValueError:
+        return None
 
 
 def advance_all(ws: Workspace) -> None:

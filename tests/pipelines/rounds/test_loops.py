@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from tests.pipelines.conftest import FakeStages, nano_record
+from tests.pipelines.conftest import NOW, FakeStages, Queue, nano_record
 from trivox.cli import app
 from trivox.pipelines.rounds import service as service_module
 from trivox.pipelines.rounds.config import RoundConfig
@@ -17,7 +17,15 @@ from trivox.pipelines.rounds.runner import run_round
 from trivox.pipelines.rounds.service import RoundService
 from trivox.pipelines.rounds.worker import work
 from trivox.platform.errors import NotFound, UsageError
-from trivox.platform.records import AuditEntry, Loop, PolicyVersion, RoundStatus, Stage
+from trivox.platform.records import (
+    AuditEntry,
+    Loop,
+    PolicyVersion,
+    PromptSet,
+    Round,
+    RoundStatus,
+    Stage,
+)
 from trivox.platform.store import Workspace
 
 ROUND = RoundConfig(policy="po_base", prompts="few", seed=7)
@@ -120,6 +128,27 @@ def test_cancelling_a_loop_or_its_round(ws: Workspace, fakes: FakeStages) -> Non
         service.find("elsewhere")
     actions = [one.action for one in ws.records.find(AuditEntry)]
     assert actions.count("start loop") == 2 and actions.count("cancel loop") == 1
+
+
+def test_what_an_earlier_version_made_is_gone_on_with(
+    ws: Workspace, queued: Queue, fakes: FakeStages
+) -> None:
+    """Its configuration has no key of what came later, which is at its default now: the same round, the same
+    loop, whatever their ids were made from."""
+    (prompts,) = ws.records.find(PromptSet, name="few")
+    stored = LoopConfig(rounds=2, round=ROUND).model_dump(mode="json")
+    for section, key in (("score", "pipelined"), ("score", "composition"), ("aggregate", "method")):
+        del stored["round"][section][key]
+    old = queued(id="round_before", seed=7, config=stored["round"] | {"prompts": prompts.id})
+    assert RoundService(ws).enqueue(ROUND) == old
+    before = Loop("loop_before", ws.project, stored, RoundStatus.RUNNING, (), NOW, NOW)
+    ws.records.add(before)
+    service = LoopService(ws)
+    found = service.start(LoopConfig(rounds=2, round=ROUND))
+    assert (found.id, found.rounds) == ("loop_before", ("round_before",))
+    other = ROUND.model_copy(update={"score": ROUND.score.model_copy(update={"pipelined": True})})
+    assert service.start(LoopConfig(rounds=2, round=other)).id != "loop_before"
+    assert len(ws.records.find(Loop)) == len(ws.records.find(Round)) == 2
 
 
 def test_from_the_command_line(ws: Workspace, fakes: FakeStages) -> None:
