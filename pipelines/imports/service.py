@@ -3,13 +3,11 @@
 import re
 from pathlib import Path
 
-from trivox.pipelines.imports.bundle import import_bundle, is_bundle
 from trivox.pipelines.imports.intake import Intake, Request
 from trivox.pipelines.imports.languages import language_tag
 from trivox.pipelines.imports.layouts import Layout, detect, read_rows
 from trivox.pipelines.imports.publish import publish
 from trivox.pipelines.imports.report import ImportReport
-from trivox.pipelines.imports.rows import Refusal
 from trivox.pipelines.imports.splits import SplitPlan
 from trivox.pipelines.imports.terms import Terms
 from trivox.platform.errors import ConfigError
@@ -50,18 +48,6 @@ def import_source(
     for read in progress(read_rows(source, found, audio_root), f"importing {name}"):
         intake.add(read)
     return publish(intake, found.value, split, source, add)
-
-
-def take_source(
-    workspace: Workspace, source: str, *, branch: Branch, language: str, layout: str
-) -> list[Refusal]:
-    """Import for a try, by name "try", and say what was refused."""
-    if layout == Layout.AUTO and is_bundle(Path(source)):
-        return import_bundle(workspace, Path(source)).refused
-    report = import_source(
-        workspace, source, name="try", branch=branch, language=language, layout=layout
-    )
-    return list(report.refused)
 
 
 def make_request(

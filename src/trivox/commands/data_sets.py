@@ -270,6 +270,10 @@ def validate(
         str, typer.Option(help="BCP-47, of a source's rows that name none.")
     ] = "en-US",
     layout: Annotated[str, typer.Option(help="As for `trivox data import`.")] = "auto",
+    judges: Annotated[
+        JudgeKind | None,
+        typer.Option(help="Who judged a source's preferences that do not say so themselves."),
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     json: JsonOption = False,
 ) -> None:
@@ -278,7 +282,7 @@ def validate(
     Of a source: every row that an import would refuse, with reason and remedy. Of a version: rows that are gone or
     changed, recordings that are not what they were. Of the project: groups in two splits, recordings.
     """
-    faults = _faults(what, branch, language, layout, workspace)
+    faults = _faults(what, branch, language, layout, judges, workspace)
     if json:
         listed = [{"row": f.row, "reason": f.reason, "remedy": f.remedy} for f in faults]
         print_json({"checked": what or "project", "faults": listed})
@@ -293,18 +297,25 @@ def validate(
 
 
 def _faults(
-    what: str | None, branch: Branch, language: str, layout: str, workspace: Path
+    what: str | None,
+    branch: Branch,
+    language: str,
+    layout: str,
+    judges: JudgeKind | None,
+    workspace: Path,
 ) -> "list[Any]":
     from trivox.pipelines.datasets import find_version
     from trivox.pipelines.datasets.validation import check_version, check_workspace
 
     if what is not None and Path(what).exists():
-        return _faults_of_source(what, branch, language, layout)
+        return _faults_of_source(what, branch, language, layout, judges)
     ws = open_workspace(workspace)
     return list(check_version(ws, find_version(ws, what)) if what else check_workspace(ws))
 
 
-def _faults_of_source(source: str, branch: Branch, language: str, layout: str) -> "list[Any]":
+def _faults_of_source(
+    source: str, branch: Branch, language: str, layout: str, judges: JudgeKind | None
+) -> "list[Any]":
     """Imported for a try into a workspace that is thrown away."""
     import tempfile
 
@@ -318,7 +329,9 @@ def _faults_of_source(source: str, branch: Branch, language: str, layout: str) -
         Workspace.create(Path(folder) / "try") as ws,
     ):
         try:
-            return list(take_source(ws, source, branch=branch, language=language, layout=layout))
+            return take_source(
+                ws, source, branch=branch, language=language, layout=layout, judges=judges
+            )
         except BadImport as error:
             return [Refusal(source, str(error), "see the reason")]
 
