@@ -58,7 +58,7 @@ class RolloutSection(Section):
     max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8, le=1 << 20)
     """Length limit of a candidate in tokens, the end token included."""
     slots: int = Field(16, ge=1, le=4096)
-    """Width of a batch, which is also the unit of work of an actor."""
+    """Candidates that an actor draws at once; a unit of its work is up to four times as many."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with one resident backbone."""
     resources: ResourceSection = ResourceSection()
@@ -232,6 +232,11 @@ class RoundConfig(Section):
         if self.algorithm == "dpo" and self.update != UpdateSection():
             raise ValueError("[update] belongs to algorithm grpo or ppo: leave it out")
         trained = self.train, self.update.grpo, self.update.ppo
+        if self.by_rewards and self.score.pipelined:
+            raise ValueError(
+                f"score.pipelined is of dpo rounds: {self.algorithm} scores in its own steps; set "
+                f"update.{self.algorithm}.staleness to draw while it does"
+            )
         if any(one is not None and one.lora_rank == 0 for one in trained):
             raise ValueError(
                 "a round updates one branch by an adapter and lora_rank 0 trains all weights: give a rank, or use "

@@ -45,6 +45,10 @@ def written(tmp_path: Path, toml: str) -> Path:
             "branch = 'asr'\nalgorithm = 'grpo'\n[score]\ncomposition = 'asr'",
             ("update.reward.composition",),
         ),
+        (
+            "branch = 'asr'\nalgorithm = 'ppo'\n[score]\npipelined = true",
+            ("score.pipelined is of dpo rounds", "update.ppo.staleness"),
+        ),
         ("rollout = [", ("not valid TOML",)),
         ("[evaluate]\nmonitor = 'pocketsphinx-wer'", ("evaluate.monitor", "an evaluator too")),
         ("[evaluate]\nmonitor = 'me'", ("'me'", "whisper-base-wer")),
