@@ -27,7 +27,8 @@ address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | a
 on_node() { # on_node NODE ARGUMENTS...: a Ray of that node that lives as long as this job
     local node=$1
     shift
-    srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" \
+    # srun does not take over --cpus-per-task of the job (SLURM 22.05 and later).
+    srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" --cpus-per-task="$SLURM_CPUS_PER_TASK" \
         ray start --block --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" "$@" &
 }
 

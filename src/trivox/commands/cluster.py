@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from trivox.commands.common import JsonOption, print_json
+from trivox.platform.errors import ConfigError
 
 app = typer.Typer(
     help="A Ray cluster of your own machines, for rollouts and scores.", no_args_is_help=True
@@ -27,14 +28,24 @@ def up(
     port: Annotated[int, typer.Option(help="Port of a new head.", min=1, max=65535)] = PORT,
     cpus: Annotated[int | None, typer.Option(help="CPUs to give (default: all).", min=0)] = None,
     gpus: Annotated[int | None, typer.Option(help="GPUs to give (default: all).", min=0)] = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard",
+            help="With Ray's dashboard at 127.0.0.1:8265 of a new head, which `ray job submit` talks to.",
+        ),
+    ] = False,
     dry_run: DryOption = False,
 ) -> None:
     """Begin a cluster on this machine, or join one with --address. All machines mount the workspace at one path.
 
     A Ray cluster runs code of whoever reaches its ports: keep it inside a network that you trust.
     """
-    words = ["start", "--head", f"--port={port}"] if address is None else ["start"]
-    words += [f"--address={address}"] if address is not None else ["--include-dashboard=false"]
+    if address is not None and dashboard:
+        raise ConfigError(f"--dashboard is of a head, and this machine joins the one at {address}")
+    shown = f"--include-dashboard={str(dashboard).lower()}"
+    words = ["start", "--head", f"--port={port}", shown] if address is None else ["start"]
+    words += [f"--address={address}"] if address is not None else []
     words += [f"--num-cpus={cpus}"] if cpus is not None else []
     words += [f"--num-gpus={gpus}"] if gpus is not None else []
     _ray(words, dry_run)
