@@ -3,16 +3,20 @@
 All sides run one model, a plain Llama with the weights of the packaged trivox-nano, and draw as many tokens for
 each prompt as a seeded long-tailed distribution says. Padded `generate` keeps a batch going until its longest row
 is done and gives no log-probs; ours applies a constraint and reports the log-prob of each token.
+
+How the cost grows is measured at a quarter and a half of the rows too, with the same share of each length: seconds
+of ours for each useful token, which should stay what they are or fall as slots are full for longer.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, LlamaForCausalLM
 
-from trivox.bench.harness import Result, interleaved, ratio
+from trivox.bench.harness import Result, Timing, interleaved, ratio
 from trivox.pipelines.workspaces import packaged_checkpoint
 from trivox.platform.records import Sampling
 from trivox.policy.backbone import Backbone
@@ -20,9 +24,11 @@ from trivox.policy.branches.constraint import Mask
 from trivox.policy.engine import InProcessEngine, Request
 from trivox.policy.engine.decoder import SlotDecoder
 
-REQUESTS, SLOTS, AT_LEAST = 128, 16, 2.0
+SLOTS, AT_LEAST = 16, 2.0
 TAIL = {8: 64, 16: 32, 32: 16, 64: 12, 128: 4}
 """Tokens -> rows of that length."""
+PARTS = (4, 2, 1)
+"""Sizes: a quarter, a half and all of the rows; all of them decide."""
 PROMPT_TOKENS = (16, 48)
 
 
@@ -46,7 +52,7 @@ class _Endless:
 def run(full: bool) -> Result:
     """full: 15 repeats instead of 5."""
     model, eos, pad = _model()
-    requests = _requests(model, eos)
+    requests, repeats = _requests(model, eos), 15 if full else 5
     engine = InProcessEngine(model, eos, pad, SLOTS)
     decoder = SlotDecoder(model, SLOTS)
     work: dict[str, Callable[[], object]] = {
@@ -56,7 +62,7 @@ def run(full: bool) -> Result:
         "limit: prompts": lambda: [decoder.read(0, request) for request in requests],
     }
     notes = _with_generate_batch(work, model, requests)
-    sides = interleaved(work, repeats=15 if full else 5)
+    sides = interleaved(work, repeats)
     limit_s = sides["limit: steps"].median + sides["limit: prompts"].median
     ours = sides["ours"]
     peers = {
@@ -66,6 +72,7 @@ def run(full: bool) -> Result:
     tokens = sum(one.sampling.max_tokens for one in requests)
     padded = peers["padded generate"]
     assert padded is not None
+    grown, growth = _grown(engine, model, eos, pad, repeats, sides)
     return Result(
         name="rollout-tokens",
         ratio_to_peer=peers,
@@ -80,19 +87,52 @@ def run(full: bool) -> Result:
         },
         sizes={
             "parameters": model.num_parameters(),
-            "requests": len(requests),
+            "requests": ", ".join(str(len(requests) // part) for part in PARTS),
             "slots": SLOTS,
             "useful_tokens": tokens,
             "longest": max(TAIL),
         },
-        sides=sides,
+        sides=sides | grown,
         figures={
             f"tokens_per_s {name}": tokens / sides[name].median
             for name in ("ours", *peers)
             if name in sides
-        },
+        }
+        | growth,
         notes=notes,
     )
+
+
+def _grown(
+    engine: InProcessEngine,
+    model: LlamaForCausalLM,
+    eos: int,
+    pad: int,
+    repeats: int,
+    whole: dict[str, Timing],
+) -> tuple[dict[str, Timing], dict[str, float]]:
+    """The sides of the smaller sizes, and for each size the seconds of a useful token and the ratio to padded
+    generate; growth: ours for a token of all rows over that of a quarter of them."""
+    timed, figures = dict[str, Timing](), dict[str, float]()
+    for part in PARTS:
+        some = _requests(model, eos, part)
+        names = {side: f"{side} of {len(some)}" for side in ("ours", "padded generate")}
+        if part == 1:
+            found = {names[side]: whole[side] for side in names}
+        else:
+            found = interleaved(
+                {
+                    names["ours"]: partial(engine.generate, some),
+                    names["padded generate"]: partial(_padded, model, some, pad),
+                },
+                repeats,
+            )
+            timed |= found
+        ours, tokens = found[names["ours"]], sum(one.sampling.max_tokens for one in some)
+        figures[f"s_per_token {names['ours']}"] = ours.median / tokens
+        figures[f"to_padded of {len(some)}"] = ratio(found[names["padded generate"]], ours)
+    each = [value for name, value in figures.items() if name.startswith("s_per_token")]
+    return timed, figures | {"growth": each[-1] / each[0]}
 
 
 def _model() -> tuple[LlamaForCausalLM, int, int]:
@@ -105,10 +145,12 @@ def _model() -> tuple[LlamaForCausalLM, int, int]:
     return plain.eval(), backbone.tokens.eos, backbone.tokens.pad
 
 
-def _requests(model: LlamaForCausalLM, eos: int) -> list[Request]:
-    """Prompts of 16 to 47 tokens, none like another; lengths in random order."""
+def _requests(model: LlamaForCausalLM, eos: int, part: int = 1) -> list[Request]:
+    """One in `part` of the rows of each length. Prompts of 16 to 47 tokens, none like another; lengths in random
+    order."""
     random = np.random.default_rng(0)
-    lengths = random.permutation([length for length, rows in TAIL.items() for _ in range(rows)])
+    rows = {length: count // part for length, count in TAIL.items()}
+    lengths = random.permutation([length for length, count in rows.items() for _ in range(count)])
     size = model.config.vocab_size
     constraint = _Endless(size, eos)
     return [
