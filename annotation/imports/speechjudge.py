@@ -35,6 +35,7 @@ from trivox.platform.records import (
     Tie,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import storage_check
 
 COLUMNS = (
     "index",
@@ -72,12 +73,14 @@ def import_speechjudge(
     their own, judgements. The same again takes nothing. Memory is bounded by size.
 
     keep: is given each refused row with its values (None: a file, from that row on). Raises BadImport for nothing
-    that has SpeechJudge's columns.
+    that has SpeechJudge's columns, BudgetSpent (storage): what was taken by then stays.
     """
     taking = _Taking(workspace, _campaign(workspace), source, licence, keep)
     workspace.records.add(taking.campaign)
     taken = repeated = 0
+    check_room = storage_check(workspace)
     for rows in _batches(source, size, taking.refuse):
+        check_room()
         before = len(taking.refused)
         found = taking.take(rows)
         told = store(workspace, by, found, taking.refused[before:])

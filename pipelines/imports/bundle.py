@@ -39,6 +39,7 @@ from trivox.platform.records import (
     Voided,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import storage_check
 from trivox.platform.store.columns import add_batches, batch_of
 
 SHOWN = 1000
@@ -103,7 +104,8 @@ def import_bundle(
     """Take a dataset into the workspace's project; name: what its version is called here. Memory is bounded by
     size.
 
-    Raises BadImport for a folder that is none or of which nothing could be taken, DiskFull, StoreError.
+    Raises BadImport for a folder that is none or of which nothing could be taken, DiskFull, StoreError,
+    BudgetSpent (storage).
     """
     report = BundleReport(read_bundle_manifest(folder))
     quarantine = Quarantine(ws.root, name or report.manifest.name)
@@ -145,9 +147,11 @@ class _Taking:
     members: Members
     size: int
     tally: Tally = field(init=False)
+    _check_room: Callable[[], None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.members)
+        self._check_room = storage_check(self.ws)
 
     def run(self) -> None:
         for kind in _IN_PARQUET:
@@ -178,6 +182,7 @@ class _Taking:
         reader = _parquet_rows if path.suffix == ".parquet" else _jsonl_rows
         found = 0
         for rows in progress(reader(path, kind, self.size), f"importing {file.part}"):
+            self._check_room()
             found += len(rows)
             self._refuse(*(row for row in rows if isinstance(row, Refusal)))
             self._take(file.part, kind, [row for row in rows if isinstance(row, _Row)])

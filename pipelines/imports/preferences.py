@@ -48,6 +48,7 @@ from trivox.platform.records import (
     Split,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import storage_check
 
 BATCH = 200
 _IMPORTED = "imported"
@@ -82,7 +83,8 @@ def import_preferences(
     """Take a file or folder of preferences; the same again makes the same sets. Memory is bounded by size, but
     for the preferences themselves, which a set holds together.
 
-    Raises ConfigError for an unknown form, BadImport when nothing could be taken, RefusedByConsent.
+    Raises ConfigError for an unknown form, BadImport when nothing could be taken, RefusedByConsent, BudgetSpent
+    (storage).
     """
     if asked.form not in FORMS:
         raise ConfigError(f"format {asked.form!r}: choose from {', '.join(FORMS)}")
@@ -91,7 +93,9 @@ def import_preferences(
     with Members() as members:
         taking = _Taking(ws, FORMS[asked.form], asked, source, report, quarantine, members)
         rows = read_table(source, FORMS[asked.form].container)
+        check_room = storage_check(ws)
         for some in _grouped(progress(rows, f"importing {asked.name}"), taking, size):
+            check_room()
             taking.take(some)
         taking.finish()
     report.quarantine = quarantine.file

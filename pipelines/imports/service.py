@@ -14,10 +14,12 @@ from trivox.platform.errors import ConfigError
 from trivox.platform.progress import progress
 from trivox.platform.records import Branch
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import storage_check
 
 _NAME = re.compile(r"\w[\w.-]*")
 TENTH_FOR_TEST = SplitPlan()
 TRAIN_AND_ANNOTATE = Terms()
+ROWS_BETWEEN_CHECKS = 100
 
 
 def import_source(
@@ -40,12 +42,17 @@ def import_source(
     folder that a manifest's audio paths are relative to. add: to what the set's latest version holds. Good rows
     are taken, the others reported. SQL is written once at the end: an import that is broken off leaves no set.
 
-    Raises NotFound, ConfigError, BadImport (nothing could be taken), RefusedByConsent, DiskFull.
+    Raises NotFound, ConfigError, BadImport (nothing could be taken), RefusedByConsent, DiskFull, BudgetSpent (the
+    project keeps all that its budget of storage allows: the same import goes on when that is raised).
     """
     request = make_request(name, branch, language, terms, min_rate)
     found = detect(source, _layout(layout))
     intake = Intake(workspace, request, _source_name(source, found))
-    for read in progress(read_rows(source, found, audio_root), f"importing {name}"):
+    check_room = storage_check(workspace)
+    rows = progress(read_rows(source, found, audio_root), f"importing {name}")
+    for number, read in enumerate(rows):
+        if number % ROWS_BETWEEN_CHECKS == 0:
+            check_room()
         intake.add(read)
     return publish(intake, found.value, split, source, add)
 

@@ -21,7 +21,7 @@ from trivox.platform.records import (
 )
 from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
-from trivox.platform.store.budgets import book, check_budget
+from trivox.platform.store.budgets import MACHINES, Measured, book, check_budget
 from trivox.policy.backbone import locate
 
 
@@ -109,9 +109,11 @@ class RoundContext:
     def scores(self) -> list[Score]:
         return self.ws.tables.read(Score, round=self.round.id)
 
-    def book_unit(self, part: str, seconds: float, resources: Resources) -> None:
+    def book_unit(
+        self, part: str, seconds: float, resources: Resources, stage: Stage | None = None
+    ) -> None:
         """What a worker's unit of work cost, by its share of the cluster; the same part is booked once, however
-        often it is made."""
+        often it is made. stage: whose work it is, where it is made ahead of its own."""
         shares = {CostKind.CPU: resources.cpus, CostKind.GPU: resources.gpus}
         for kind, share in shares.items():
             if share:
@@ -122,14 +124,24 @@ class RoundContext:
                     kind=kind,
                     quantity=seconds * share,
                     key=("unit", part),
-                    note={"stage": self.round.stage.value, "part": part},
+                    note={"stage": (stage or self.round.stage).value, "part": part},
                 )
 
     def go_on(self) -> None:
         """Between two units of work: raises Stopped when the stage should leave off, BudgetSpent when nothing is
-        left to pay for the next one."""
+        left to pay for the next one, or to keep it in."""
         self.check()
-        check_budget(self.ws.records, project=self.round.project, round=self.round.id)
+        check_budget(
+            self.ws.records,
+            project=self.round.project,
+            round=self.round.id,
+            kind=MACHINES,
+            stored=self._stored,
+        )
+
+    @cached_property
+    def _stored(self) -> Measured:
+        return Measured(self.ws.stored_bytes)
 
 
 def stage_run_id(round_id: str, stage: Stage) -> str:

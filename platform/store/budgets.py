@@ -5,10 +5,11 @@ caller stops where nothing is half done, and the same call succeeds when the bud
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -18,6 +19,14 @@ from trivox.platform.records import CostEntry
 from trivox.platform.records.budgets import MONEY, STORAGE, UNITS, Budget, CostKind
 from trivox.platform.store.records import Records
 from trivox.platform.store.schema import table_of
+
+if TYPE_CHECKING:
+    from trivox.platform.store.workspace import Workspace
+
+MACHINES = (CostKind.GPU, CostKind.CPU, CostKind.JUDGE)
+"""What a stage of a round spends by itself: a budget of people's time that is used up stops people, not a round
+that has all their answers."""
+_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -81,27 +90,53 @@ def check_budget(
     project: str,
     round: str | None = None,
     campaign: str | None = None,
-    kind: CostKind | None = None,
+    kind: CostKind | Collection[CostKind] | None = None,
     wanted: float = 0.0,
-    stored: int | None = None,
+    stored: int | Callable[[], int] | None = None,
 ) -> None:
     """Raise BudgetSpent when a budget of the project, round or campaign has nothing left, or less than wanted.
 
-    kind: what is about to be spent (None: any); wanted: how much of it. Budgets of money hold for every kind.
-    stored: bytes that the project keeps now, for its budget of storage; None leaves that one out.
+    kind: what is about to be spent, one or several (None: any; none of them: only storage); wanted: how much of
+    it. Budgets of money hold for every kind. stored: bytes that the project keeps now, for its budget of storage,
+    or what measures them, which is asked only where there is such a budget; None leaves that one out.
     """
+    kinds = [kind] if isinstance(kind, CostKind) else kind
     for budget in _applying(records, project, round, campaign):
         if budget.kind == STORAGE:
-            used, asked = (
-                (None if stored is None else float(stored)),
-                wanted if kind is None else 0.0,
-            )
-        elif budget.kind == MONEY or kind is None or budget.kind == kind.value:
+            used = float(stored() if callable(stored) else stored) if stored is not None else None
+            asked = wanted if kind is None else 0.0
+        elif kinds is None or budget.kind in kinds or (budget.kind == MONEY and kinds):
             used, asked = _used(records, budget), wanted if budget.kind != MONEY else 0.0
         else:
             continue
         if used is not None and (used >= budget.limit or used + asked > budget.limit):
             raise BudgetSpent(_told(budget, used, asked))
+
+
+@dataclass
+class Measured:
+    """A measurement that takes its time, such as of all that is stored: taken anew only once it is at most 2 % of
+    the time that passed since."""
+
+    measure: Callable[[], int]
+    clock: Callable[[], float] = time.monotonic
+    _known: int | None = field(default=None, init=False)
+    _due: float = field(default=-math.inf, init=False)
+
+    def __call__(self) -> int:
+        begun = self.clock()
+        if self._known is None or begun >= self._due:
+            self._known = self.measure()
+            ended = self.clock()
+            self._due = ended + (ended - begun) / _SHARE
+        return self._known
+
+
+def storage_check(ws: "Workspace") -> Callable[[], None]:
+    """What raises BudgetSpent once the project keeps all that it may; cheap enough for each batch of an
+    import."""
+    stored = Measured(ws.stored_bytes)
+    return lambda: check_budget(ws.records, project=ws.project, kind=(), stored=stored)
 
 
 def set_budget(
