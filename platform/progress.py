@@ -1,14 +1,19 @@
-"""Progress of long work, on stderr: a bar for people, nothing when stderr is no terminal."""
+"""Progress of long work, on stderr: a bar for people, nothing when stderr is no terminal; lines of the log where
+that is written there (`observability.logs.written`)."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trivox.platform.observability import logs
+
 Item = TypeVar("Item")
 
 console = Console(stderr=True)
+_log = logging.getLogger("trivox.progress")
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
@@ -25,10 +30,13 @@ def bar() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or logs.to_stderr(),
     )
 
 
 def say(line: str) -> None:
-    """One line for people, on stderr."""
-    console.print(line, highlight=False, markup=False)
+    """One line for people, on stderr; a line of the log where that is written there."""
+    if logs.to_stderr():
+        _log.info(line.strip())
+    else:
+        console.print(line, highlight=False, markup=False)

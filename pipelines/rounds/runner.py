@@ -11,13 +11,14 @@ from trivox.pipelines.rounds.lease import Lease, changed, kept, released, take
 from trivox.pipelines.rounds.metering import Meter
 from trivox.pipelines.rounds.order import stages_of
 from trivox.pipelines.rounds.stages import STAGES
+from trivox.pipelines.rounds.telling import told
 from trivox.pipelines.rounds.upgrades import check_version
 from trivox.platform.errors import BudgetSpent, StageFailed, StoreError, TrivoxError
+from trivox.platform.observability.logs import bound
 from trivox.platform.observability.memory import peak_bytes
 from trivox.platform.progress import say
 from trivox.platform.records import Round, RoundStatus, Stage, StageRun
 from trivox.platform.store import Workspace
-from trivox.platform.store.budgets import check_budget
 
 
 def run_round(ws: Workspace, round_id: str) -> Round:
@@ -29,7 +30,7 @@ def run_round(ws: Workspace, round_id: str) -> Round:
     found = ws.records.get(Round, round_id)
     check_version(found, manifests(ws, found))
     leased = take(ws, round_id)
-    with kept(ws, leased) as lease:
+    with bound(round=round_id), kept(ws, leased) as lease:
         try:
             return _run_stages(ws, leased, lease)
         except Stopped:
@@ -46,7 +47,7 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
             continue
         round_ = changed(ws, round_, stage=stage, status=RoundStatus.RUNNING, error=None)
         try:
-            check_budget(ws.records, project=round_.project, round=round_.id)
+            RoundContext.of(ws, round_).go_on()
             say(f"{number}/{len(stages)} {stage.value}")
             outcome = _worked_on(ws, round_, stage, lease)
         except BudgetSpent as error:
@@ -60,7 +61,7 @@ def _run_stages(ws: Workspace, round_: Round, lease: Lease) -> Round:
 
 def _worked_on(ws: Workspace, round_: Round, stage: Stage, lease: Lease) -> Outcome | Waiting:
     started, meter = datetime.now(UTC), Meter.begin(ws, round_, stage)
-    with _failure_recorded(ws, round_), meter.running():
+    with told(round_, stage), _failure_recorded(ws, round_), meter.running():
         outcome = STAGES[stage](RoundContext.of(ws, round_, meter.checking(lease.check)))
         if isinstance(outcome, Outcome):
             meter.end(_manifest(round_, stage, outcome, started))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trivox.platform.observability.logs import LogForm
+
 if TYPE_CHECKING:
     from trivox.platform.records import PolicyVersion
     from trivox.platform.store import Workspace
@@ -24,6 +26,15 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")
+]
+LogOption = Annotated[
+    LogForm,
+    typer.Option(
+        "--log",
+        envvar="TRIVOX_LOG",
+        help="What stderr gets: json, an object a line with the ids of round and stage; text, for people; auto: "
+        "text at a terminal, else json.",
+    ),
 ]
 PolicyOption = Annotated[
     str,

@@ -9,12 +9,14 @@ import typer
 from trivox.commands.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
+    LogOption,
     WorkspaceOption,
     open_workspace,
     print_json,
     print_rows,
 )
 from trivox.platform.errors import EXIT_WAITING
+from trivox.platform.observability.logs import LogForm, written
 from trivox.platform.progress import say
 from trivox.platform.records import Branch
 
@@ -183,6 +185,7 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
 
 def worker(
     once: Annotated[bool, typer.Option(help="Stop when nothing is runnable.")] = False,
+    log: LogOption = LogForm.AUTO,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Work on queued rounds, and on waiting ones as soon as people have judged, until interrupted.
@@ -193,7 +196,8 @@ def worker(
     from trivox.pipelines.rounds.worker import work
 
     stop_at_sigterm()
-    worked = work(open_workspace(workspace), once=once)
+    with written(log):
+        worked = work(open_workspace(workspace), once=once)
     typer.echo(f"{worked} rounds worked on")
 
 

@@ -7,10 +7,12 @@ import typer
 
 from trivox.commands.common import (
     DEFAULT_WORKSPACE,
+    LogOption,
     PolicyOption,
     WorkspaceOption,
     open_workspace,
 )
+from trivox.platform.observability.logs import LogForm, written
 
 TOKEN_VARIABLE = "TRIVOX_TOKEN"
 
@@ -47,6 +49,7 @@ def serve(
     speech: Annotated[
         bool, typer.Option(help="Serve the live speech routes too; without, no model is loaded.")
     ] = True,
+    log: LogOption = LogForm.AUTO,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Serve a workspace: the pages where people label and lead, their REST API, and speech.
@@ -65,14 +68,16 @@ def serve(
 
     hub, limits = Hub(workspace, slots), LiveLimits(sessions=sessions)
     if not speech:
-        _run(build_site(ws, None, url=served), host, port, limits.frame_bytes)
+        with written(log):
+            _run(build_site(ws, None, url=served), host, port, limits.frame_bytes)
         return
     keeper = Keeper(ws) if keep else None
     live = Live(hub, policy, persona, limits, tuple(origin or ()), keeper)
     hub.version(policy)  # what cannot be served is said before anything listens
     live.find_persona(persona)
     app = build_site(ws, live, url=served, token=os.environ.get(TOKEN_VARIABLE))
-    _run(app, host, port, limits.frame_bytes)
+    with written(log):
+        _run(app, host, port, limits.frame_bytes)
 
 
 def _run(app: object, host: str, port: int, frame_bytes: int) -> None:

@@ -14,6 +14,7 @@ from trivox.cli import app
 from trivox.platform.observability import doctor, logs
 from trivox.platform.observability.doctor import Finding, Health, examine
 from trivox.platform.observability.metrics import metrics
+from trivox.platform.progress import bar, say
 from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
 from trivox.platform.store.budgets import book
@@ -126,3 +127,25 @@ def test_command(ws: Workspace) -> None:
     assert ended.exit_code == 0 and told["healthy"]
     nowhere = CliRunner().invoke(app, ["doctor", "--workspace", str(ws.root / "no"), "--json"])
     assert nowhere.exit_code == 1 and not json.loads(nowhere.stdout)["healthy"]
+
+
+def test_what_is_said_to_people_is_a_line_of_the_log_where_that_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Stderr of a test is no terminal: auto writes JSON lines and nothing else; text changes nothing."""
+    with logs.written(), logs.bound(round="rd_1"):
+        say("round rd_1 pauses: postgresql://me:hunter2@db/x is away")
+        logging.getLogger("uvicorn.error").error("bound to 0.0.0.0")
+        with bar() as shown:
+            shown.add_task("train", total=3)
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(one["logger"], one["round"]) for one in told] == [
+        ("trivox.progress", "rd_1"),
+        ("uvicorn.error", "rd_1"),
+    ]
+    assert "hunter2" not in told[0]["message"]
+    with logs.written(logs.LogForm.TEXT):
+        say("plain")
+    say("after")
+    assert capsys.readouterr().err.split() == ["plain", "after"]
+    assert not logging.getLogger("trivox").handlers and not logs.to_stderr()
