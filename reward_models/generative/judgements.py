@@ -71,13 +71,28 @@ def judged(
 ) -> list[Judgement]:
     """New judgements of the tasks. One that this judge answered before is not asked again, unless what is stored
     stands for a failure: the new judgement supersedes it. Repeated, the same ids are made."""
-    mine = {one.task: one for one in _standing(stored) if one.judge == label(judge)}
-    wanted = [t for t in tasks if t.id not in mine or is_failure(mine[t.id])]
+    mine = _own(judge, stored)
+    wanted = _open(tasks, mine)
     opinions = judge.judge([question_of(task, material(task)) for task in wanted])
     return [
         judgement_of(task, opinion, judge, created_at, mine.get(task.id))
         for task, opinion in zip(wanted, opinions, strict=True)
     ]
+
+
+def unanswered(
+    judge: GenerativeJudge, tasks: Sequence[Task], stored: Iterable[Judgement]
+) -> list[Task]:
+    """The tasks that `judged` would ask of this judge, in their order."""
+    return _open(tasks, _own(judge, stored))
+
+
+def _own(judge: GenerativeJudge, stored: Iterable[Judgement]) -> dict[str, Judgement]:
+    return {one.task: one for one in _standing(stored) if one.judge == label(judge)}
+
+
+def _open(tasks: Sequence[Task], mine: Mapping[str, Judgement]) -> list[Task]:
+    return [task for task in tasks if task.id not in mine or is_failure(mine[task.id])]
 
 
 def label(judge: GenerativeJudge) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from tests.pipelines.conftest import Queue
 from tests.reward_models.generative.serving import Reply, completion, ok, serving
 from trivox.pipelines.rounds.config import RoundConfig
-from trivox.pipelines.rounds.context import Outcome, RoundContext
-from trivox.pipelines.rounds.stages import label
-from trivox.platform.errors import StageFailed
+from trivox.pipelines.rounds.context import Outcome, RoundContext, Stopped
+from trivox.pipelines.rounds.stages import grm, label
+from trivox.platform.errors import BudgetSpent, StageFailed
 from trivox.platform.records import (
     AnswerKind,
     Branch,
@@ -27,6 +28,8 @@ from trivox.platform.records import (
     TaskKind,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.budgets import set_budget
+from trivox.reward_models.generative.server import ServerJudge
 
 GOOD = ok(completion("2", {"2": math.log(0.9), "8": math.log(0.1)}))
 """A is better, whichever is A: position bias, so a tie after debiasing."""
@@ -144,6 +147,60 @@ def test_a_judge_that_always_fails_stops_the_stage_with_its_cause(
             StageFailed, match=r"all 3 comparisons.*judge_refused.*401: who are you"
         ):
             label.run(ctx)
+
+
+def test_what_was_paid_for_survives_a_kill_and_a_spent_budget(
+    ws: Workspace, queued: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of one comparison, two requests each. Killed in the second batch, only that one is asked again;
+    with 4 of 4 requests spent, the third waits until the budget is raised, and no request is paid twice."""
+    monkeypatch.setattr(grm, "WAVES", 1)
+    killed = {"now": True}
+    read = ServerJudge.read
+
+    def reading(self: ServerJudge, views: Any, *more: Any) -> Any:
+        if killed["now"] and judgements(ws):
+            killed["now"] = False
+            raise KeyboardInterrupt
+        return read(self, views, *more)
+
+    monkeypatch.setattr(ServerJudge, "read", reading)
+    prices = {"prompt_price": 1.0, "completion_price": 2.0, "parallel": 1}
+    with serving(lambda number, body: GOOD) as served:
+        ctx = labelled(ws, queued, served.url, **prices)
+        set_budget(ws.records, project=ws.project, kind="judge", limit=4, round=ctx.round.id)
+        with pytest.raises(KeyboardInterrupt):
+            label.run(ctx)
+        assert (len(judgements(ws)), len(served.bodies)) == (1, 2)
+        with pytest.raises(BudgetSpent, match="4 of 4 request of judge"):
+            label.run(ctx)
+        assert (len(judgements(ws)), len(served.bodies)) == (2, 4)
+        set_budget(ws.records, project=ws.project, kind="judge", limit=99, round=ctx.round.id)
+        set_budget(ws.records, project=ws.project, kind="judge", limit=4, campaign="c")
+        with pytest.raises(BudgetSpent, match="campaign c: 4 of 4 request of judge"):
+            label.run(ctx)
+        set_budget(ws.records, project=ws.project, kind="judge", limit=99, campaign="c")
+        label.run(ctx)
+    assert (len(judgements(ws)), len(served.bodies)) == (3, 6)
+    costs = ws.records.find(CostEntry, round=ctx.round.id)
+    assert [(one.quantity, one.campaign) for one in costs] == [(2, "c")] * 3
+    assert [one.price for one in costs] == pytest.approx([(100 * 1 + 10 * 2) / 1e6] * 3)
+
+
+def test_pausing_stops_between_two_batches(
+    ws: Workspace, queued: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grm, "WAVES", 1)
+
+    def paused() -> None:
+        if judgements(ws):
+            raise Stopped
+
+    with serving(lambda number, body: GOOD) as served:
+        ctx = labelled(ws, queued, served.url, parallel=1)
+        with pytest.raises(Stopped):
+            label.run(replace(ctx, check=paused))
+    assert (len(judgements(ws)), len(served.bodies)) == (1, 2)
 
 
 def test_a_judge_and_grm_belong_together() -> None:
