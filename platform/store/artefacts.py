@@ -6,11 +6,17 @@ fetched on machines that have no copy.
 
 from pathlib import Path, PurePosixPath
 
+from trivox.platform.hashing import derived_id
 from trivox.platform.store.config import FILE, read_config
 from trivox.platform.store.workspace import Workspace
 
 FOLDER = "artefacts"
 """Below the workspace: where weights are made, and stay unless the configuration names another place."""
+
+
+def adapter_of(round: str) -> str:
+    """Name of the folder in which a round trains an adapter on its preferences."""
+    return derived_id("adapter", round)
 
 
 def send(ws: Workspace, artefact: str) -> None:

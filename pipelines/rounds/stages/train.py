@@ -5,6 +5,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from trivox.pipelines.consent import require_consent
 from trivox.pipelines.rounds import updating
 from trivox.pipelines.rounds.context import Outcome, RoundContext
 from trivox.pipelines.speaking import marked, stored_voice
@@ -12,12 +13,14 @@ from trivox.platform.errors import ConfigError
 from trivox.platform.hashing import derived_id
 from trivox.platform.progress import bar, say
 from trivox.platform.records import (
+    Consent,
     PolicyStatus,
     PolicyVersion,
     PreferenceSet,
     Stage,
 )
 from trivox.platform.registry import register
+from trivox.platform.store.artefacts import adapter_of
 from trivox.policy.backbone import CODEC_FOLDER
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.codec import load_codec
@@ -35,7 +38,7 @@ def _by_preferences(ctx: RoundContext) -> Outcome:
     preferences = ctx.ws.records.get(PreferenceSet, ctx.outputs(Stage.AGGREGATE)["preference_set"])
     tokens = TokenMap.load(ctx.backbone_folder)
     pairs = _pairs(ctx, tokens, preferences)
-    folder = ctx.ws.root / ARTEFACTS / derived_id("adapter", ctx.round.id)
+    folder = ctx.ws.root / ARTEFACTS / adapter_of(ctx.round.id)
     partial = folder.with_suffix(".partial")
     trained = _gone_on(ctx, tokens, pairs, partial)
     shutil.rmtree(folder, ignore_errors=True)
@@ -65,9 +68,13 @@ def _pairs(ctx: RoundContext, tokens: TokenMap, preferences: PreferenceSet) -> l
 
 
 def _prompts(ctx: RoundContext, tokens: TokenMap, ids: set[str]) -> dict[str, list[int]]:
-    """Each prompt as its rollouts were sampled after it."""
+    """Each prompt as its rollouts were sampled after it. Raises RefusedByConsent where a voice may not be imitated
+    or trained on any more: consent may end while comparisons wait for people."""
     codec = cache(lambda: load_codec(ctx.backbone_folder / CODEC_FOLDER))
     asked = [ctx.prompt(id_) for id_ in ids]
+    for voice in sorted({one.voice_audio for one in asked if one.voice_audio is not None}):
+        for use in (Consent.CLONE, Consent.TRAIN):
+            require_consent(ctx.ws, voice, use)
     return {
         one.id: tts_prompt(
             tokens, marked(one), one.instruction or "", stored_voice(ctx.ws.audio, one, codec)
