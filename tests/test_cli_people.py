@@ -9,9 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.annotation.people.guests import PASSWORD
+from tests.annotation.work.conftest import campaign
 from trivox.annotation.people import accounts
 from trivox.cli import app
 from trivox.platform.errors import UsageError
+from trivox.platform.records import Judgement, Task
 from trivox.platform.store import Workspace
 
 
@@ -77,3 +79,29 @@ def test_what_an_import_refuses_is_told(ws: Workspace, tmp_path: Path) -> None:
     shown = told(ws, "import", str(rows))
     assert shown["taken"] == 0 and shown["refused"][0]["row"] == 1
     assert "row 1: task 't'" in run(ws, "import", str(rows)).stdout
+
+
+def test_refused_rows_are_kept_mended_and_imported_again(ws: Workspace, tmp_path: Path) -> None:
+    """A good row, one of another task, a line of 2 MB, one that is no UTF-8: three are kept, with reason and
+    remedy; mended, the first of them is taken from the file where it was kept."""
+    made = campaign(ws, 1)
+    (task,) = ws.records.find(Task, campaign=made.id)
+    good = {"task": task.id, "judge": "ada", "answer": "2", "created_at": "2026-01-01T00:00:00Z"}
+    lines = [json.dumps(good), json.dumps(good | {"task": "t", "judge": "bo"}), "[" + "1," * 2**20]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes("\n".join(lines).encode() + b"\n\xff{}\n")
+    shown = told(ws, "import", str(rows))
+    assert (shown["taken"], shown["beyond"], len(shown["refused"])) == (1, 0, 3)
+    assert all(one["reason"] and one["remedy"] for one in shown["refused"])
+    kept = Path(shown["quarantine"])
+    held = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    assert held[0]["values"]["judge"] == "bo" and held[0]["row"] == "rows.jsonl:2"
+    assert (kept.parent / held[1]["file"]).stat().st_size == 2 + 2 * 2**20
+    held[0]["values"]["task"] = task.id
+    mended = tmp_path / "mended.jsonl"
+    mended.write_text(json.dumps(held[0]), encoding="utf-8")
+    assert told(ws, "import", str(mended))["taken"] == 1
+    assert {one.judge for one in ws.records.find(Judgement)} == {
+        "human:imported:ada",
+        "human:imported:bo",
+    }

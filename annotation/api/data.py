@@ -26,14 +26,16 @@ class ImportBody(Taken):
 class Refused(Given):
     row: int
     reason: str
+    remedy: str
 
 
 class ImportReport(Given):
-    """refused: rows that were not taken, from 1, and why."""
+    """refused: rows that were not taken, from 1, why, and what to do about it; beyond: how many more there are."""
 
     taken: int
     repeated: int
     refused: list[Refused]
+    beyond: int
 
 
 @router.post("/api/v1/imports/judgements", operation_id="import_judgements", max_body_size=LARGEST)

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from trivox.annotation.imports.report import Imported, RefusedRow
+from trivox.annotation.imports.report import AGAIN, TOLD, Imported, RefusedRow
 from trivox.annotation.people.audit import By, note
 from trivox.annotation.work.states import recount
 from trivox.platform.errors import BadImport
@@ -18,7 +20,10 @@ from trivox.platform.records import Answer, AnswerKind, JudgeKind, Judgement, Ta
 from trivox.platform.store import Workspace
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Form = Literal["csv", "jsonl"]
 STRENGTHS = ("3", "2", "1", "-1", "-2", "-3")
+BATCH = 1000
+"""Rows in memory at once."""
 
 
 class Row(BaseModel):
@@ -38,52 +43,155 @@ class Row(BaseModel):
     comment: Annotated[str, Field(max_length=4000)] = ""
 
 
-def read_rows(text: str, form: Literal["csv", "jsonl"]) -> list[dict[str, Any] | str]:
-    """The rows of a file; one that cannot be read is the reason why. Raises BadImport for no rows."""
-    plain = text.removeprefix("\ufeff")
-    try:
-        rows = list(_csv(plain) if form == "csv" else _jsonl(plain))
-    except csv.Error as error:
-        raise BadImport(f"no CSV: {error}") from None
-    if not rows:
+@dataclass(frozen=True)
+class Unread:
+    """Why a row cannot be read, and what to do about it."""
+
+    reason: str
+    remedy: str = AGAIN
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A row as it was read; held: where it stands, as its reader knows it, to find what was refused."""
+
+    values: dict[str, Any] | Unread
+    held: Any = None
+
+
+Keep = Callable[[RefusedRow, Raw], None]
+
+
+def read_rows(text: str, form: Form) -> list[Raw]:
+    """The rows of a text. Raises BadImport for no rows."""
+    lines = io.StringIO(text.removeprefix("\ufeff"))  # by \n alone: a comment may hold U+2028
+    return list(rows_of(((line, None) for line in lines), form))
+
+
+def rows_of(lines: Iterable[tuple[str | Unread, Any]], form: Form) -> Iterator[Raw]:
+    """The rows of lines, each with what its source holds of it, one at a time; that of a CSV row of several lines
+    is a list. Raises BadImport for no rows."""
+    found = False
+    for found_row in _csv(iter(lines)) if form == "csv" else _jsonl(lines):
+        found = True
+        yield found_row
+    if not found:
         raise BadImport(f"no rows: give {form} with {', '.join(Row.model_fields)}")
-    return rows
 
 
-def _csv(text: str) -> Iterator[dict[str, Any] | str]:
-    for row in csv.DictReader(io.StringIO(text)):
-        whole = None not in row and None not in row.values()
+class _Feed:
+    """Lines as csv wants them; what was consumed since the last row is remembered."""
+
+    def __init__(self, lines: Iterator[tuple[str | Unread, Any]]) -> None:
+        self._lines = lines
+        self.held: list[Any] = []
+        self.bad: list[Raw] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line, held in self._lines:
+            if isinstance(line, Unread):
+                self.bad.append(Raw(line, [held]))
+                continue
+            self.held.append(held)
+            yield line if line.endswith("\n") else f"{line}\n"
+
+    def taken(self) -> list[Any]:
+        held, self.held = self.held, []
+        return held
+
+    def unread(self) -> list[Raw]:
+        bad, self.bad = self.bad, []
+        return bad
+
+
+def _csv(lines: Iterator[tuple[str | Unread, Any]]) -> Iterator[Raw]:
+    """A field beyond csv's limit (128 kB: a quote that is not closed) is refused with its lines, and reading goes
+    on after them."""
+    feed = _Feed(lines)
+    head: Sequence[str] | None = None
+    while True:
+        reader = csv.DictReader(iter(feed), fieldnames=head)
+        try:
+            head = reader.fieldnames
+            feed.taken()
+            for row in reader:
+                yield from feed.unread()
+                yield Raw(_whole(row), feed.taken())
+            yield from feed.unread()
+            return
+        except csv.Error as error:
+            yield from feed.unread()
+            yield Raw(Unread(f"no CSV: {error}", "close the quotes of the row"), feed.taken())
+            if head is None:
+                return
+
+
+def _whole(row: dict[str, Any]) -> dict[str, Any] | Unread:
+    if None in row or None in row.values():
         told = "another number of fields than the first line"
-        yield {name: value for name, value in row.items() if value} if whole else told
+        return Unread(told, "give each field of the first line, empty ones too")
+    return {name: value for name, value in row.items() if value}
 
 
-def _jsonl(text: str) -> Iterator[dict[str, Any] | str]:
-    for line in text.splitlines():
+def _jsonl(lines: Iterable[tuple[str | Unread, Any]]) -> Iterator[Raw]:
+    """A row of a quarantine is what stands there as `values`, mended."""
+    for line, held in lines:
+        if isinstance(line, Unread):
+            yield Raw(line, held)
+            continue
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield f"no JSON: {error}"
+            yield Raw(Unread(f"no JSON: {error}", "write one JSON object a line"), held)
             continue
-        yield row if isinstance(row, dict) else "no JSON object"
+        if isinstance(row, dict) and "reason" in row and isinstance(row.get("values"), dict):
+            row = row["values"]
+        bad = Unread("no JSON object", "write {…} with the keys of a judgement")
+        yield Raw(row if isinstance(row, dict) else bad, held)
 
 
 def import_rows(
     workspace: Workspace,
     by: By,
-    rows: Sequence[dict[str, Any] | str],
+    rows: Iterable[dict[str, Any] | Raw],
     kind: JudgeKind = JudgeKind.HUMAN,
+    *,
+    size: int = BATCH,
+    keep: Keep = lambda refused, raw: None,
 ) -> Imported:
-    """Take what is good; the same rows again take nothing. kind: who judged, for all rows."""
-    good, refused = [], []
-    for number, row in enumerate(rows, 1):
-        taken = _judgement(workspace, row, kind)
+    """Take what is good, size rows at a time, so that memory is bounded by that; the same rows again take nothing.
+    kind: who judged, for all rows. keep: is given each refused row as it was read."""
+    taken = repeated = number = refusals = 0
+    listed: list[RefusedRow] = []
+    source = iter(rows)
+    while some := list(islice(source, size)):
+        good, refused = _sorted(workspace, some, number, kind, keep)
+        told = store(workspace, by, good, refused)
+        taken, repeated = taken + told.taken, repeated + told.repeated
+        listed += refused[: max(0, TOLD - len(listed))]
+        number, refusals = number + len(some), refusals + len(refused)
+    return Imported(taken, repeated, tuple(listed), refusals - len(listed))
+
+
+def _sorted(
+    workspace: Workspace,
+    rows: Sequence[dict[str, Any] | Raw],
+    before: int,
+    kind: JudgeKind,
+    keep: Keep,
+) -> tuple[list[Judgement], list[RefusedRow]]:
+    good, refused = list[Judgement](), list[RefusedRow]()
+    for number, row in enumerate(rows, before + 1):
+        raw = row if isinstance(row, Raw) else Raw(row)
+        taken = _judgement(workspace, raw.values, kind)
         if isinstance(taken, Judgement):
             good.append(taken)
-        else:
-            refused.append(RefusedRow(number, taken))
-    return store(workspace, by, good, refused)
+            continue
+        refused.append(RefusedRow(number, taken.reason, taken.remedy))
+        keep(refused[-1], raw)
+    return good, refused
 
 
 def store(
@@ -100,21 +208,26 @@ def store(
     return Imported(taken, len(good) - taken, tuple(refused))
 
 
-def _judgement(workspace: Workspace, raw: dict[str, Any] | str, kind: JudgeKind) -> Judgement | str:
+def _judgement(
+    workspace: Workspace, raw: dict[str, Any] | Unread, kind: JudgeKind
+) -> Judgement | Unread:
     """The judgement of a row, or why there is none."""
-    if isinstance(raw, str):
+    if isinstance(raw, Unread):
         return raw
     try:
         row = Row.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the row'}: {first['msg']}"
+        where = ".".join(map(str, first["loc"])) or "the row"
+        return Unread(f"{where}: {first['msg']}", f"give {', '.join(Row.model_fields)}")
     found = workspace.records.find(Task, id=row.task, project=workspace.project)
     if not found or found[0].kind is not TaskKind.COMPARE:
-        return f"task {row.task!r} is no comparison of this project"
+        remedy = "name a task of a campaign of this project that compares two replies"
+        return Unread(f"task {row.task!r} is no comparison of this project", remedy)
     answer = answer_of(row.answer)
     if answer is None:
-        return f"answer {row.answer!r}: one of {', '.join((*STRENGTHS, *Tie, 'skip'))}"
+        words = ", ".join((*STRENGTHS, *Tie, "skip"))
+        return Unread(f"answer {row.answer!r} is none of {words}", "write one of those")
     items = found[0].items if row.shown_first == "1" else found[0].items[::-1]
     return made(workspace, found[0], row, answer, items, kind)
 

@@ -14,7 +14,8 @@ from trivox.commands.common import (
     print_json,
     print_rows,
 )
-from trivox.platform.records import JudgeKind, Role
+from trivox.commands.people_import import import_
+from trivox.platform.records import Role
 
 if TYPE_CHECKING:
     from trivox.platform.records import Person
@@ -30,7 +31,6 @@ PersonArgument = Annotated[
     str, typer.Argument(help="Login, or id of the account.", metavar="PERSON")
 ]
 RoleArgument = Annotated[Role, typer.Argument(help="Role in the project of the workspace.")]
-SHOWN = 20
 _NOBODY = "nobody yet: trivox people invite NAME"
 _DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -241,43 +241,7 @@ def audit(
     print_rows("entries", names, rows, "nothing was done yet", json)
 
 
-@app.command("import")
-def import_(
-    source: Annotated[
-        Path,
-        typer.Argument(help="CSV, JSONL, or a Parquet file of SpeechJudge-Data.", metavar="FILE"),
-    ],
-    judges: Annotated[
-        JudgeKind, typer.Option(help="Who judged; only people count among people.")
-    ] = JudgeKind.HUMAN,
-    licence: Annotated[str, typer.Option(help="Of SpeechJudge's audio.")] = "CC-BY-NC-4.0",
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    json: JsonOption = False,
-) -> None:
-    """Import judgements made elsewhere: good rows are taken once, the others are listed with the reason.
-
-    A row of CSV or JSONL has task, judge, answer (3 to -3 without 0, both_good, both_bad, cannot_tell, skip),
-    created_at with its time zone, and optionally shown_first (1 or 2), reasons, comment. Rows of SpeechJudge bring
-    their audio, and get a campaign of their own.
-    """
-    from trivox.annotation.imports import import_rows, import_speechjudge, read_rows
-    from trivox.annotation.people.audit import THE_SYSTEM
-
-    ws = open_workspace(workspace)
-    if source.suffix == ".parquet":
-        told = import_speechjudge(ws, THE_SYSTEM, source, licence)
-    else:
-        rows = read_rows(_text(source), "csv" if source.suffix == ".csv" else "jsonl")
-        told = import_rows(ws, THE_SYSTEM, rows, judges)
-    refused = [{"row": one.row, "reason": one.reason} for one in told.refused]
-    if json:
-        print_json({"taken": told.taken, "repeated": told.repeated, "refused": refused})
-        return
-    typer.echo(f"{told.taken} taken, {told.repeated} there already, {len(refused)} refused")
-    for one in told.refused[:SHOWN]:
-        typer.echo(f"  row {one.row}: {one.reason}")
-    if len(refused) > SHOWN:
-        typer.echo(f"  and {len(refused) - SHOWN} more: see them all with --json")
+app.command("import")(import_)
 
 
 @token_app.command("make")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 import soundfile
 
 from tests.annotation.work.conftest import campaign
-from trivox.annotation.imports import import_rows, import_speechjudge, read_rows
+from trivox.annotation.imports import (
+    Raw,
+    Unread,
+    import_rows,
+    import_speechjudge,
+    read_rows,
+    rows_of,
+)
 from trivox.annotation.people.audit import THE_SYSTEM
 from trivox.platform.errors import BadImport
 from trivox.platform.records import Judgement, Rollout, Task, TaskState, Tie
@@ -128,3 +136,44 @@ def test_speechjudge_shards_a_batch_at_a_time(workspace: Workspace, tmp_path: Pa
     assert (again.taken, again.repeated, len(again.refused)) == (2, 4, 1)
     ids = [one.id for one in workspace.tables.read(Rollout)]
     assert len(ids) == len(set(ids)) == 12
+
+
+def test_rows_are_read_a_few_at_a_time_and_refused_ones_handed_out(workspace: Workspace) -> None:
+    """Five rows in batches of two: never more than a batch is read ahead of what is stored; each refused row comes
+    with its remedy, what it says, and where it stands."""
+    campaign(workspace, 1)
+    [task] = workspace.records.find(Task)
+    read: list[int] = []
+
+    def lines() -> Iterator[tuple[str | Unread, int]]:
+        yield HEAD, 0
+        for number in range(1, 6):
+            read.append(len(workspace.records.find(Judgement)))
+            bad = Unread("the line is longer than 9 bytes", "write one row a line")
+            good = f"{task.id},judge {number},{3 if number < 5 else 9},{AT},,\n"
+            yield (bad if number == 2 else good), number
+
+    kept: list[tuple[int, str, Raw]] = []
+    told = import_rows(
+        workspace, THE_SYSTEM, rows_of(lines(), "csv"), size=2,
+        keep=lambda one, raw: kept.append((one.row, one.remedy, raw)),
+    )  # fmt: skip
+    assert (told.taken, told.beyond, [one.row for one in told.refused]) == (3, 0, [2, 5])
+    assert read[-1] >= 2  # the first batches were stored before the last line was read
+    assert kept[0][:2] == (2, "write one row a line") and kept[0][2].held == [2]
+    assert kept[1][1] == "write one of those" and kept[1][2].held == [5]
+    assert isinstance(kept[1][2].values, dict) and kept[1][2].values["judge"] == "judge 5"
+
+
+def test_a_quote_that_is_not_closed_costs_only_its_own_rows(workspace: Workspace) -> None:
+    """csv gives up on a field of 128 kB; the lines up to there are one refused row, those after are taken."""
+    campaign(workspace, 1)
+    [task] = workspace.records.find(Task)
+    good = [f"{task.id},judge {number},3,{AT},,\n" for number in range(4)]
+    filler = ["x" * 1000 + "\n"] * 140
+    lines = [HEAD, good[0], f'{task.id},ada,3,{AT},,"open\n', *filler, *good[1:]]
+    rows = list(rows_of(((line, place) for place, line in enumerate(lines)), "csv"))
+    broken = [one for one in rows if isinstance(one.values, Unread)]
+    assert "field limit" in str(broken[0].values) and broken[0].held[0] == 2
+    told = import_rows(workspace, THE_SYSTEM, rows)
+    assert told.taken == 4 and told.refused[0].remedy == "close the quotes of the row"
