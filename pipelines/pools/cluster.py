@@ -3,10 +3,13 @@
 import logging
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trivox.platform.errors import NotFound
+from pydantic import BaseModel, ConfigDict, Field
+
+from trivox.platform.errors import ConfigError, NotFound
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
@@ -33,9 +36,58 @@ class Resources:
 
     def fit(self, resources: dict[str, float]) -> int:
         """How many workers these resources of a cluster hold, at least 1."""
-        wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_gb * 2**30}
-        room = [int(resources.get(name, 0) / share) for name, share in wanted.items() if share]
+        room = [int(resources.get(name, 0) / share) for name, share in self.shares.items() if share]
         return max(1, min(room, default=1))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """By Ray's name of the resource."""
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_gb * 2**30}
+
+
+def fitting(wanted: Sequence[tuple[int, Resources]], there: Mapping[str, float]) -> list[int]:
+    """How many workers of each kind the resources of a cluster hold side by side: as many as are wanted, or fewer,
+    taken where there are most. Raises ConfigError where there is no room for one of each."""
+    counts = [count for count, _ in wanted]
+    while missing := _missing(counts, [one for _, one in wanted], there):
+        largest = max(range(len(counts)), key=counts.__getitem__)
+        if counts[largest] <= 1:
+            raise ConfigError(
+                f"workers need {missing[1]:g} of {missing[0]} and the cluster has {there.get(missing[0], 0):g}: "
+                "let each take less, do without some, or join a larger cluster"
+            )
+        counts[largest] -= 1
+    return counts
+
+
+def _missing(
+    counts: Sequence[int], wants: Sequence[Resources], there: Mapping[str, float]
+) -> tuple[str, float] | None:
+    """A resource that there is not enough of, and how much is wanted."""
+    for name in ("CPU", "GPU", "memory"):
+        needed = sum(count * one.shares[name] for count, one in zip(counts, wants, strict=True))
+        if needed > there.get(name, 0) + 1e-6:
+            return name, needed
+    return None
+
+
+class ResourceSection(BaseModel):
+    """What one Ray actor takes of the cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus: float = Field(1.0, gt=0)
+    """CPU cores; a fraction lets several actors share one."""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs; 0.5 lets two actors share one."""
+    memory_gb: float = Field(0.0, ge=0)
+    """Memory that Ray keeps free for it; 0: no say."""
+    spread: bool = True
+    """Over as many nodes as there are; otherwise packed on few."""
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(**self.model_dump())
 
 
 def ensure_ray(workers: int) -> None:

@@ -71,15 +71,19 @@ class WorkerPool:
             ray.kill(member.actor)
 
     def map(
-        self, units: Sequence[Any], label: str, size: Callable[[Any], float] | None = None
+        self,
+        units: Sequence[Any],
+        label: str,
+        size: Callable[[Any], float] | None = None,
+        quiet: bool = False,
     ) -> Iterator[tuple[int, Any]]:
-        """(index of the unit, what `worker.work(unit)` returned) as they finish, with a progress bar.
+        """(index of the unit, what `worker.work(unit)` returned) as they finish, with a progress bar unless quiet.
 
         size: how long a unit will take, in any unit of time: long ones then begin first, so that the last to
         finish is a short one. A unit whose actor or node dies goes to another one, RETRIES times. Raises the
         worker's TrivoxError as it is, StageFailed with the root cause for anything else.
         """
-        for _, index, result in together(self.begin(units, label, size)):
+        for _, index, result in together(self.begin(units, label, size), quiet=quiet):
             yield index, result
 
     def begin(
@@ -213,10 +217,12 @@ class PoolMap:
         self.pool.replace(member)
 
 
-def together(*maps: PoolMap) -> Iterator[tuple[PoolMap, int, Any]]:
-    """(map, index of the unit, result) of maps that run side by side, as they finish, each with a progress bar;
-    what is taken from one may be added to another. Ends, and raises, as `WorkerPool.map`."""
-    with bar() as shown:
+def together(*maps: PoolMap, quiet: bool = False) -> Iterator[tuple[PoolMap, int, Any]]:
+    """(map, index of the unit, result) of maps that run side by side, as they finish, each with a progress bar
+    unless quiet; what is taken from one may be added to another. Ends, and raises, as `WorkerPool.map`."""
+    display = bar()
+    display.disable |= quiet
+    with display as shown:
         tasks = {one: shown.add_task(one.label, total=one.left) for one in maps}
         while busy := [one for one in maps if one.left]:
             for one in busy:

@@ -5,6 +5,7 @@ No file is written, nothing is pickled tensor by tensor, and the backbone stays 
 bytes of the adapter alone, once to the store and once to each worker.
 """
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def unpack(packed: Packed) -> dict[str, torch.Tensor]:
 class SharedAdapter:
     """An adapter in Ray's object store, put there once for all workers; a unit of work carries this reference.
 
-    packed: reference to a Packed; the rest as in HeldAdapter."""
+    packed: reference to a Packed; digest: of the weights; the rest as in HeldAdapter."""
 
     config: dict[str, Any]
     digest: str
@@ -109,6 +110,43 @@ class SharedAdapter:
 
         tensors = unpack(ray.get(self.packed))
         return HeldAdapter(self.config, tensors, self.digest, self.backbone)
+
+    def into(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write it into the tensors that a model works with. Raises ConfigError as `load_into`, and where there
+        are more of them than were sent."""
+        import ray
+
+        packed: Packed = ray.get(self.packed)
+        missing = tensors.keys() - {place.name for place in packed.places}
+        if missing:
+            raise ConfigError(
+                f"weights {min(missing)!r} were not sent, {len(missing)} of {len(tensors)}: other adapter?"
+            )
+        load_into(tensors, packed)
+
+
+def share_trained(
+    model: torch.nn.Module, backbone: str, before: SharedAdapter | None
+) -> SharedAdapter:
+    """Put what trains of a model into the object store, as it is now: the adapter "default" of a peft model, or
+    with an empty configuration all weights of a model without one. before: what was put there last, which is
+    returned where nothing has changed since. backbone: the hash of the one below it."""
+    import ray
+
+    packed = pack(trained(model))
+    made = hashlib.sha256(packed.layout.encode())
+    made.update(packed.block)
+    digest = made.hexdigest()
+    if before is not None and before.digest == digest:
+        return before
+    configs = getattr(model, "peft_config", {})
+    config = configs["default"].to_dict() if configs else {}
+    return SharedAdapter(config, digest, backbone, ray.put(packed))
+
+
+def trained(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights that train, by name."""
+    return {name: one for name, one in model.named_parameters() if one.requires_grad}
 
 
 def share(folder: Path, backbone: str) -> SharedAdapter:

@@ -1,18 +1,27 @@
 """The configuration of a round: what people edit in TOML. Every default of a round lives here."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from trivox.annotation.aggregation import MIN_CONFIDENCE, MIN_MARGIN, Method
 from trivox.annotation.simulated import SimulatedJudge
-from trivox.pipelines.pools.cluster import Resources
+from trivox.pipelines.pools.cluster import ResourceSection
 from trivox.pipelines.updates.recipe import (
     DialogueSection,
     RehearsalSection,
     RewardSection,
     TelemetrySection,
     WatchSection,
+    WorkersSection,
 )
 from trivox.pipelines.updates.suites import BranchSuite
 from trivox.platform.errors import ConfigError
@@ -31,23 +40,6 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ResourceSection(Section):
-    """What one Ray actor takes of the cluster."""
-
-    cpus: float = Field(1.0, gt=0)
-    """CPU cores; a fraction lets several actors share one."""
-    gpus: float = Field(0.0, ge=0)
-    """GPUs; 0.5 lets two actors share one."""
-    memory_gb: float = Field(0.0, ge=0)
-    """Memory that Ray keeps free for it; 0: no say."""
-    spread: bool = True
-    """Over as many nodes as there are; otherwise packed on few."""
-
-    @property
-    def resources(self) -> Resources:
-        return Resources(**self.model_dump())
-
-
 class RolloutSection(Section):
     prompts: int = Field(48, ge=1)
     """How many prompts of the training split get candidates; fewer when the split is smaller."""
@@ -58,7 +50,7 @@ class RolloutSection(Section):
     max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8, le=1 << 20)
     """Length limit of a candidate in tokens, the end token included."""
     slots: int = Field(16, ge=1, le=4096)
-    """Candidates that an actor draws at once; a unit of its work is up to four times as many."""
+    """Width of a batch, which is also the unit of work of an actor."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with one resident backbone."""
     resources: ResourceSection = ResourceSection()
@@ -186,12 +178,22 @@ class UpdateSection(Section):
     """The simulated user of realtime."""
     telemetry: TelemetrySection = TelemetrySection()
     """Where the figures of each step go beside the workspace's own."""
+    workers: WorkersSection = WorkersSection()
+    """Who draws and scores; another number of them makes the same version."""
     grpo: GRPOSettings | None = None
     """Settings of GRPO; its defaults where the table is not there."""
     ppo: PPOSettings | None = None
     """Settings of PPO."""
     suite: BranchSuite = BranchSuite()
     """How candidate and parent are measured; no prompts named: those of the round."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without workers where none are asked for: rounds have the ids that they had before there were any."""
+        fields: dict[str, Any] = told(self)
+        if self.workers == WorkersSection():
+            fields.pop("workers", None)
+        return fields
 
 
 class RoundConfig(Section):

@@ -33,6 +33,7 @@ def recipe_of(config: RoundConfig) -> UpdateRecipe:
         rehearsal=asked.rehearsal,
         dialogue=asked.dialogue,
         telemetry=asked.telemetry,
+        workers=asked.workers,
         grpo=asked.grpo,
         ppo=asked.ppo,
     )
@@ -59,7 +60,14 @@ def refuse_reach(config: RoundConfig) -> None:
 
 def train(ctx: RoundContext) -> Outcome:
     name = f"{ctx.backbone.name}-{ctx.round.branch.value}-{ctx.round.id[-6:]}"
-    made = update(ctx.ws, recipe_of(ctx.config), name, round=ctx.round.id, check=ctx.go_on)
+    made = update(
+        ctx.ws,
+        recipe_of(ctx.config),
+        name,
+        round=ctx.round.id,
+        check=ctx.go_on,
+        book=ctx.book_unit,
+    )
     prompts = None if ctx.round.branch is Branch.REALTIME else ctx.prompt_set.id
     return Outcome(
         {"parent": ctx.policy.id, "prompt_set": prompts},

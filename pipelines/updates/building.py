@@ -16,6 +16,7 @@ from trivox.pipelines.training.recipe import TrainingRecipe
 from trivox.pipelines.updates.asking import Asker
 from trivox.pipelines.updates.dialogues import DialogueEpisodes, Dialogues, Voice
 from trivox.pipelines.updates.plan import Plan
+from trivox.pipelines.updates.pooling import Workers
 from trivox.pipelines.updates.preferences import token_pairs
 from trivox.pipelines.updates.rewards import CompositionReward, RunningStatistics, items_of
 from trivox.pipelines.updates.samples import Keeper
@@ -60,13 +61,16 @@ def preference_job(ws: Workspace, plan: Plan) -> dict[str, Any]:
     }
 
 
-def rewarded_job(ws: Workspace, plan: Plan, folder: Path, on_step: OnStep) -> Job:
-    """A run of PPO or GRPO. Raises as `Asker.request` for a prompt that cannot be asked, as `Composition.of`, and
-    as `gather` for rows to rehearse."""
+def rewarded_job(ws: Workspace, plan: Plan, folder: Path, on_step: OnStep, workers: Workers) -> Job:
+    """A run of PPO or GRPO; what the workers cost is settled before on_step. Raises as `Asker.request` for a
+    prompt that cannot be asked, as `Composition.of`, and as `gather` for rows to rehearse."""
     place = locate(plan.backbone.artefact, ws.root)
     backbone = Backbone.load(place)
     asker = Asker(ws, Speaker(backbone, backbone.lm, SLOTS))
-    composition = None if plan.composition is None else Composition.of(plan.composition)
+    engine = workers.engine(place)  # its actors begin while the rest is read
+    composition = (
+        None if plan.composition is None else Composition.of(plan.composition, build=workers.build)
+    )
     made = _dialogues if plan.recipe.branch is Branch.REALTIME else _single_turns
     source, answers, items = made(ws, plan, asker, composition)
     watch = plan.recipe.watch
@@ -85,7 +89,8 @@ def rewarded_job(ws: Workspace, plan: Plan, folder: Path, on_step: OnStep) -> Jo
         bounds=[one.bound for one in watch.bounds],
         stateful=[RunningStatistics(composition)] if composition is not None else [],
         loaded=backbone,
-        on_step=on_step,
+        engine=engine,
+        on_step=workers.settling(on_step),
     )
 
 

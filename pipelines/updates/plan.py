@@ -48,7 +48,7 @@ class Plan:
     @property
     def id(self) -> str:
         asked = self.recipe.model_dump(
-            mode="json", exclude={"parent", "prompts", "preferences", "telemetry"}
+            mode="json", exclude={"parent", "prompts", "preferences", "telemetry", "workers"}
         )
         asked |= {
             table: settings and settings.identity()

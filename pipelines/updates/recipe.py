@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trivox.pipelines.pools.cluster import ResourceSection
 from trivox.platform.records import Branch
 from trivox.policy.trainers.dpo import DPOSettings
 from trivox.policy.trainers.rl.settings import GRPOSettings, PolicyGradientSettings, PPOSettings
@@ -104,6 +105,20 @@ class TelemetrySection(Section):
     """Tracking URI (`pip install trivox[mlflow]`)."""
 
 
+class WorkersSection(Section):
+    """Ray actors that draw and score beside the process that trains. They run the same code: where they have other
+    devices or numbers of threads, results differ by rounding, and a sample may by a draw next to a border."""
+
+    rollout: int = Field(0, ge=0, le=4096)
+    """Actors that draw, each with one resident backbone; 0: the process that trains draws itself."""
+    score: int = Field(0, ge=0, le=4096)
+    """Actors that score, each with the scorers of the reward; 0: the process that trains scores itself."""
+    rollout_resources: ResourceSection = ResourceSection()
+    """Of each actor that draws."""
+    score_resources: ResourceSection = ResourceSection()
+    """Of each actor that scores."""
+
+
 class UpdateRecipe(Section):
     """An update of one branch of the shared model."""
 
@@ -124,6 +139,8 @@ class UpdateRecipe(Section):
     rehearsal: RehearsalSection = RehearsalSection()
     dialogue: DialogueSection = DialogueSection()
     telemetry: TelemetrySection = TelemetrySection()
+    workers: WorkersSection = WorkersSection()
+    """grpo and ppo: who draws and scores; another number of them is the same version."""
     grpo: GRPOSettings | None = None
     """Settings of GRPO; its defaults where the table is not there."""
     ppo: PPOSettings | None = None
@@ -145,6 +162,8 @@ class UpdateRecipe(Section):
             raise ValueError("dpo learns from preferences: name a preference set")
         if self.prompts is not None:
             raise ValueError("dpo learns from preferences, not from prompts: leave prompts out")
+        if self.workers.rollout or self.workers.score:
+            raise ValueError("[workers] draw and score for grpo and ppo: leave them out of dpo")
 
     def _check_rewarded(self) -> None:
         if self.preferences:

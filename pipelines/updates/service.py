@@ -13,6 +13,7 @@ from typing import Any
 
 from trivox.pipelines.updates.building import preference_job, rewarded_job
 from trivox.pipelines.updates.plan import Plan, plan_of
+from trivox.pipelines.updates.pooling import Book, Workers, unbooked
 from trivox.pipelines.updates.recipe import UpdateRecipe
 from trivox.pipelines.updates.stops import note_stop, stop_of
 from trivox.pipelines.updates.telemetry import Telemetry
@@ -39,13 +40,15 @@ def update(
     *,
     round: str | None = None,
     check: Callable[[], None] = lambda: None,
+    book: Book = unbooked,
 ) -> dict[str, Any]:
     """Update a branch and register the candidate; returns its account, as in training.json. The same recipe again
     is the same version: a finished one is returned, one that was broken off is gone on with.
 
     round: the id of the round that asks. check: called after each step, when its figures are stored; what it
-    raises ends the run, which goes on from its last checkpoint. The figures of each step are in the workspace's
-    metrics under the id of the version (`trivox.platform.store.metrics`).
+    raises ends the run, which goes on from its last checkpoint. book: takes what the units of `[workers]` cost,
+    before check is called. The figures of each step are in the workspace's metrics under the id of the version
+    (`trivox.platform.store.metrics`).
 
     Raises as `plan_of`, before a model is loaded, and as the trainers do. WatcherStop, also for a recipe that a
     watcher stopped before: the reason is kept as a Decision of kind "stopped" on the id, and nothing is
@@ -59,7 +62,7 @@ def update(
         raise WatcherStop(stopped)
     partial = folder.with_suffix(".partial")
     try:
-        trained = _train(ws, plan, partial, check)
+        trained = _train(ws, plan, partial, check, book)
     except WatcherStop as stop:
         note_stop(ws, plan.id, stop.stop, str(stop), {"policy": plan.name} | _made_of(plan))
         shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +84,9 @@ def dry_run(ws: Workspace, recipe: UpdateRecipe, name: str) -> dict[str, Any]:
     }
 
 
-def _train(ws: Workspace, plan: Plan, folder: Path, check: Callable[[], None]) -> TrainedAdapter:
+def _train(
+    ws: Workspace, plan: Plan, folder: Path, check: Callable[[], None], book: Book
+) -> TrainedAdapter:
     recipe = plan.recipe
     with Telemetry(ws, plan.id, plan.name, recipe.telemetry) as telemetry, bar() as shown:
         task = shown.add_task(f"{recipe.algorithm} {recipe.branch.value}", total=None)
@@ -96,12 +101,13 @@ def _train(ws: Workspace, plan: Plan, folder: Path, check: Callable[[], None]) -
         if recipe.algorithm == "dpo":
             asked = preference_job(ws, plan)
             return train_dpo(**asked, folder=folder, on_figures=on_step)
-        job = rewarded_job(ws, plan, folder, on_step)
-        settings = recipe.gradient
-        if isinstance(settings, PPOSettings):
-            return train_ppo(job, settings)
-        assert isinstance(settings, GRPOSettings)
-        return train_grpo(job, settings)
+        with Workers(recipe.workers, book) as workers:
+            job = rewarded_job(ws, plan, folder, on_step, workers)
+            settings = recipe.gradient
+            if isinstance(settings, PPOSettings):
+                return train_ppo(job, settings)
+            assert isinstance(settings, GRPOSettings)
+            return train_grpo(job, settings)
 
 
 def _headline(figures: Mapping[str, float]) -> str:
