@@ -1,13 +1,20 @@
 """Watchers: figures outside the reward, seen at every step, that may stop a run before it goes astray."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from trivox.platform.errors import WorkError
+from trivox.platform.errors import ConfigError, WorkError
 from trivox.platform.records import FinishReason
 from trivox.policy.engine import RolloutEngine
 from trivox.policy.trainers.rl.episodes import Episode
+
+
+SOMETIMES = frozenset(
+    "kl length end_rate repetition silence_ratio pitch_spread speaker_similarity gap".split()
+)
+"""Figures that a run need not have: some branches say nothing that sounds, dpo has no answers of the policy."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +98,28 @@ class Guard:
         self.outside: dict[str, int] = {}
 
     def check(self, step: int, figures: Mapping[str, float]) -> None:
-        """Raises WatcherStop."""
+        """Raises WatcherStop; ConfigError in the first step for a bound on a figure that there is not. A figure that
+        is no number lies outside."""
+        if step == 0:
+            self._check_names(figures)
         for number, bound in enumerate(self.bounds):
             if (value := figures.get(bound.figure)) is None:
                 continue
             low, high = self._limits(bound, value)
             wrong = (low is not None and value < low) or (high is not None and value > high)
+            wrong |= math.isnan(value)
             key = f"{number} {bound.figure}"
             self.outside[key] = self.outside.get(key, 0) + 1 if wrong else 0
             if self.outside[key] >= bound.patience:
                 raise WatcherStop(Stop(bound.figure, step, value, low, high, bound.patience))
+
+    def _check_names(self, figures: Mapping[str, float]) -> None:
+        for bound in self.bounds:
+            if bound.figure not in figures and bound.figure not in SOMETIMES:
+                raise ConfigError(
+                    f"a bound is on figure {bound.figure!r} and the first step has none of that name: it has "
+                    f"{', '.join(sorted(figures))}"
+                )
 
     def _limits(self, bound: Bound, value: float) -> tuple[float | None, float | None]:
         if not bound.relative:

@@ -345,6 +345,17 @@ def test_a_reward_that_can_be_exploited_is_caught(backbone: Path, tmp_path: Path
     assert not (tmp_path / "adapter_model.safetensors").exists()
 
 
+def test_a_bound_on_nothing_is_told_and_no_number_lies_outside() -> None:
+    guard = Guard([Bound("lenght", high=1.0)])
+    with pytest.raises(ConfigError, match="'lenght' and the first step has none .* kl, length"):
+        guard.check(0, {"kl": 0.1, "length": 3.0})
+    Guard([Bound("pitch_spread", low=1.0)]).check(0, {"kl": 0.1})  # nothing that sounds
+    nan = Guard([Bound("kl", high=1.0, patience=2)])
+    nan.check(0, {"kl": float("nan")})
+    with pytest.raises(WatcherStop, match="watcher kl: nan at step 1"):
+        nan.check(1, {"kl": float("nan")})
+
+
 def test_the_guard_by_hand() -> None:
     """Three steps outside one after the other stop; one inside begins anew. Relative: the mean of the first three
     is 10, so 15 is the bound."""
