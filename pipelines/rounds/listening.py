@@ -5,20 +5,23 @@ from dataclasses import dataclass
 
 from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.scoring import ScoringRequest, ScoringWorker
+from trivox.pipelines.pools.units import chunks
 from trivox.pipelines.rounds.context import RoundContext
-from trivox.pipelines.rounds.production import chunks, workers_for
+from trivox.pipelines.rounds.production import workers_for
 from trivox.platform.hashing import derived_id
-from trivox.platform.records import Rollout, Score, ScorerRole
+from trivox.platform.records import Rollout, Score, ScorerRole, Stage
 from trivox.reward_models.composition import CompositionConfig
 
 
 @dataclass(frozen=True)
 class Listening:
-    """What hears the rollouts of a round: scorers (name -> role) and a composition, total and parts."""
+    """What hears the rollouts of a round: scorers (name -> role) and a composition, total and parts. stage: whose
+    work that is, where it is another's than the one that runs."""
 
     ctx: RoundContext
     scorers: Mapping[str, ScorerRole]
     composition: CompositionConfig | None = None
+    stage: Stage | None = None
 
     @property
     def names(self) -> set[str]:
@@ -48,7 +51,7 @@ class Listening:
         """Store the scores of a unit, as one part; raises Stopped and BudgetSpent after it."""
         ctx, made = self.ctx, [one.rollout.id for one in unit]
         part = f"scores-{derived_id('part', sorted(self.names), made)}"
-        ctx.book_unit(part, seconds, ctx.config.score.resources.resources)
+        ctx.book_unit(part, seconds, ctx.config.score.resources.resources, self.stage)
         ctx.ws.tables.write(scores, branch=ctx.round.branch, round=ctx.round.id, part=part)
         ctx.go_on()
 

@@ -4,35 +4,52 @@ The policy does not change within a round, so nothing is stale: only the order o
 and scores are those of one stage after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
-from trivox.pipelines.pools.pool import PoolMap, together
+from trivox.pipelines.pools.cluster import Resources
+from trivox.pipelines.pools.pool import NoRoom, PoolMap, together
 from trivox.pipelines.pools.rollouts import RolloutRequest
+from trivox.pipelines.pools.units import chunks
+from trivox.pipelines.rounds.config import RolloutSection, ScoreSection
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.rounds.listening import Listening
 from trivox.pipelines.rounds.production import (
-    chunks,
+    Missing,
     keep_rollouts,
     letters,
     missing_of,
     rollout_pool,
     rollout_units,
+    workers_for,
 )
-from trivox.platform.records import Rollout
+from trivox.platform.progress import say
+from trivox.platform.records import Rollout, Stage
 
 
 def produce_scored(ctx: RoundContext, requests: Sequence[RolloutRequest]) -> None:
     """Make the rollouts of the round that are missing, score those that have no scores, store both as they come.
 
-    Does nothing where no rollout is missing: what is left to score is the next stage's. Raises as the two stages.
+    Leaves the rest to the two stages, one after the other, where no rollout is missing, where Ray has no room for
+    both pools (it was begun for another round, say), and where it loses it. Raises as the two stages.
     """
     missing = missing_of(ctx, [(ctx.policy, requests)])
-    listening = Listening(ctx, ctx.config.score.roles, ctx.config.score.composition)
+    score = ctx.config.score
+    listening = Listening(ctx, score.roles, score.composition, Stage.SCORE)
     pending = Pending.of(ctx, listening, [one.id for one in requests])
-    if not missing or not pending.chunks:
+    if not missing or not pending.chunks or not _has_room(ctx, len(missing), len(pending.chunks)):
         return
+    try:
+        _side_by_side(ctx, missing, listening, pending)
+    except NoRoom as error:
+        say(f"{error}; what is left is made and scored one after the other")
+
+
+def _side_by_side(
+    ctx: RoundContext, missing: Missing, listening: Listening, pending: "Pending"
+) -> None:
     with ExitStack() as speaking, ExitStack() as hearing:
         mouths = speaking.enter_context(rollout_pool(ctx, len(missing)))  # who makes has room first
         ears = hearing.enter_context(listening.pool(len(pending.chunks)))
@@ -49,6 +66,42 @@ def produce_scored(ctx: RoundContext, requests: Sequence[RolloutRequest]) -> Non
                     speaking.close()  # its room is the scorers' now
             else:
                 listening.keep(heard.units[index], result, ears.seconds[index])
+
+
+def _has_room(ctx: RoundContext, rollouts: int, scores: int) -> bool:
+    """Whether Ray holds both pools, for so many units of each; where not, says so. Scorers without work could
+    otherwise sit where those belong that make it."""
+    import ray
+
+    pools = [_pool(ctx, ctx.config.rollout, rollouts), _pool(ctx, ctx.config.score, scores)]
+    there: Any = ray.cluster_resources
+    if lacking := lacks(there(), pools):
+        say(
+            f"score.pipelined: both pools together want {lacking}: scores follow the rollouts; give Ray more "
+            "room, or the round fewer workers"
+        )
+    return not lacking
+
+
+def _pool(
+    ctx: RoundContext, asked: RolloutSection | ScoreSection, units: int
+) -> tuple[Resources, int]:
+    """What a worker of the pool takes, and how many there are to be."""
+    return asked.resources.resources, workers_for(ctx, asked.workers, units)
+
+
+def lacks(there: Mapping[str, float], pools: Sequence[tuple[Resources, int]]) -> str:
+    """What pools (of so many workers each) want together and these resources of a cluster do not have; empty where
+    there is room."""
+    wanted = {
+        "CPU": sum(one.cpus * count for one, count in pools),
+        "GPU": sum(one.gpus * count for one, count in pools),
+        "memory": sum(one.memory_gb * 2**30 * count for one, count in pools),
+    }
+    short = {name: share for name, share in wanted.items() if share > there.get(name, 0.0) + 1e-6}
+    return ", ".join(
+        f"{share:g} {name} of {there.get(name, 0.0):g}" for name, share in short.items()
+    )
 
 
 @dataclass

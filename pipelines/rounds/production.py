@@ -1,13 +1,15 @@
 """Making rollouts through a Ray pool: shared by the stages that need any."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from trivox.pipelines.consent import require_consent
 from trivox.pipelines.pools.cluster import ensure_ray
 from trivox.pipelines.pools.pool import WorkerPool
 from trivox.pipelines.pools.rollouts import RolloutBatch, RolloutRequest, RolloutUnit, RolloutWorker
+from trivox.pipelines.pools.units import chunks, unit_size
 from trivox.pipelines.pools.weights import SharedAdapter, share
+from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext
 from trivox.pipelines.speaking import marked
 from trivox.platform.errors import ConfigError, UnspeakableText
@@ -23,10 +25,8 @@ from trivox.policy.backbone import backbone_hash
 from trivox.policy.branches.tts import tts_prompt
 from trivox.policy.vocabulary import TokenMap
 
-Part = TypeVar("Part")
 Wanted = Sequence[tuple[PolicyVersion, Sequence[RolloutRequest]]]
 Missing = Sequence[tuple[PolicyVersion, tuple[RolloutRequest, ...]]]
-REQUESTS_PER_SLOT = 4
 
 
 def requests_for(
@@ -74,13 +74,6 @@ def missing_of(ctx: RoundContext, wanted: Wanted) -> Missing:
     ]
 
 
-def unit_size(slots: int, workers: int, count: int) -> int:
-    """Requests of a unit, of count in all: several for each slot, so that slots stay full while rows come and go,
-    but no more than a worker's share, nor less than it has slots."""
-    share = -(-count // workers)
-    return max(slots, min(REQUESTS_PER_SLOT * slots, share))
-
-
 def _fill_in(
     ctx: RoundContext,
     missing: Missing,
@@ -126,11 +119,18 @@ def keep_rollouts(
 
 
 def workers_for(ctx: RoundContext, wanted: int, units: int) -> int:
-    """No more than there are units: the start of an actor is dear. A Ray of this machine alone is made for the
-    largest pool of the round, whichever comes first, or for those that work side by side."""
-    counts = ctx.config.rollout.workers, ctx.config.score.workers
-    ensure_ray(sum(counts) if ctx.config.score.pipelined else max(counts))
+    """No more than there are units: the start of an actor is dear. Starts a Ray of this machine alone where there
+    is none yet."""
+    ensure_ray(cpu_slots(ctx.config))
     return min(wanted, units)
+
+
+def cpu_slots(config: RoundConfig) -> int:
+    """CPUs for the largest pool of a round, whichever comes first, or for those that work side by side."""
+    speaking = config.rollout.workers * config.rollout.resources.cpus
+    hearing = config.score.workers * config.score.resources.cpus
+    pipelined = config.score.pipelined
+    return math.ceil(round(speaking + hearing if pipelined else max(speaking, hearing), 6))
 
 
 def _shared(
@@ -175,8 +175,3 @@ def check_speakable(ctx: RoundContext, prompts: Sequence[Prompt]) -> tuple[list[
             f"{ctx.backbone.name}: import prompts in its alphabet"
         )
     return kept, excluded
-
-
-def chunks(items: Sequence[Part], size: int) -> list[list[Part]]:
-    """The items in order, in lists of at most `size`."""
-    return [list(items[begin : begin + size]) for begin in range(0, len(items), size)]
