@@ -33,7 +33,8 @@ def is_death(error: Exception) -> bool:
 
 
 def oom_kills() -> int:
-    """How many processes of this machine, or of this container, the kernel has killed for memory so far."""
+    """How many processes of this machine, or of this container, the kernel has killed for memory so far; 0 where
+    it does not count."""
     for path in EVENTS:
         try:
             lines = path.read_text(encoding="ascii").splitlines()
@@ -47,8 +48,13 @@ def oom_kills() -> int:
 
 
 def cause_of(error: Exception, oom_killed: bool = False) -> str:
-    """Memory by that name; else what Ray says of it, cut to a line. oom_killed: the kernel has killed a process of
-    this machine for memory since the pool began."""
+    """Memory by that name; else what Ray says of it, cut to a line.
+
+    oom_killed: the kernel has killed a process for memory since the pool began, on the machine (or in the
+    container) of the driver: its counter says neither which process that was nor anything of other nodes. So a
+    worker that died of something else beside such a kill is named memory too, and one on another node is known by
+    Ray's own monitor alone.
+    """
     from ray.exceptions import OutOfMemoryError
 
     told = " ".join(str(error).split())

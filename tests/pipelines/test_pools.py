@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from trivox.pipelines.pools import deaths
 from trivox.pipelines.pools.cluster import Resources, ensure_ray
-from trivox.pipelines.pools.deaths import cause_of
+from trivox.pipelines.pools.deaths import cause_of, is_death
 from trivox.pipelines.pools.pool import AHEAD, PoolWorker, WorkerPool, together
 from trivox.platform.errors import MissingModel, StageFailed, UnspeakableText
 
@@ -189,6 +190,40 @@ def test_room_for_workers_by_what_they_take() -> None:
     assert Resources(memory_gb=24).fit(there) == 2
     assert Resources(gpus=1).fit({"CPU": 4.0}) == 1
     assert Resources(gpus=0.25, memory_gb=2).options()["memory"] == 2 * 2**30
+
+
+def test_memory_is_named_by_the_type_of_the_error_and_by_the_count_of_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own error for it, whatever it says; a sudden end while the kernel's count has risen since the pool
+    began; and neither."""
+    from ray.exceptions import OutOfMemoryError
+
+    memory = "out of memory: fewer workers or slots, or more memory for each"
+    assert cause_of(OutOfMemoryError("a node told so")) == memory
+    assert is_death(OutOfMemoryError("a node told so"))
+    sudden = RuntimeError("Worker exit detail: Worker unexpectedly exits with code 2.")
+    assert cause_of(sudden, oom_killed=True) == memory
+    assert cause_of(sudden).startswith("its process ended suddenly: ")
+    events = tmp_path / "memory.events"
+    monkeypatch.setattr(deaths, "EVENTS", (tmp_path / "nowhere", events))
+    assert deaths.oom_kills() == 0
+    events.write_text("low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
+    assert deaths.oom_kills() == 2
+
+
+def test_a_pool_looks_at_the_count_from_when_it_began(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills of before are not its; one since then names the death of its worker."""
+    events = tmp_path / "memory.events"
+    events.write_text("oom_kill 5\n")
+    monkeypatch.setattr(deaths, "EVENTS", (events,))
+    gone = RuntimeError("Worker exit detail: Worker unexpectedly exits.")
+    with WorkerPool(Doubler, 1) as pool:
+        assert pool.cause(gone).startswith("its process ended")
+        events.write_text("oom_kill 6\n")
+        assert pool.cause(gone).startswith("out of memory")
 
 
 @pytest.mark.parametrize(
