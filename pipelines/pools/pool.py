@@ -22,6 +22,10 @@ START_S = 300.0
 """How long a pool without any live actor waits for the first."""
 
 
+class NoRoom(StageFailed):
+    """No worker of a pool could start, for the cluster is full or too small."""
+
+
 class PoolWorker(ABC):
     """What a class needs to work in a WorkerPool: `work`, one unit to one result."""
 
@@ -242,7 +246,7 @@ def _come(maps: Sequence[PoolMap]) -> list[tuple[PoolMap, _Member, Any]]:
     if not come and not any(one.at_work for one in maps):
         there: Any = ray.cluster_resources
         stuck = next((one for one in maps if one.waiting), maps[0])
-        raise StageFailed(
+        raise NoRoom(
             f"{stuck.label}: no worker could start within {START_S:.0f} s: the cluster has {there()}, a worker "
             f"needs {stuck.pool.wants}"
         )

@@ -21,7 +21,7 @@ from trivox.platform.records import (
 )
 from trivox.platform.records.budgets import CostKind
 from trivox.platform.store import Workspace
-from trivox.platform.store.budgets import book, check_budget
+from trivox.platform.store.budgets import MACHINES, Measured, book, check_budget
 from trivox.policy.backbone import locate
 
 
@@ -129,9 +129,19 @@ class RoundContext:
 
     def go_on(self) -> None:
         """Between two units of work: raises Stopped when the stage should leave off, BudgetSpent when nothing is
-        left to pay for the next one."""
+        left to pay for the next one, or to keep it in."""
         self.check()
-        check_budget(self.ws.records, project=self.round.project, round=self.round.id)
+        check_budget(
+            self.ws.records,
+            project=self.round.project,
+            round=self.round.id,
+            kind=MACHINES,
+            stored=self._stored,
+        )
+
+    @cached_property
+    def _stored(self) -> Measured:
+        return Measured(self.ws.stored_bytes)
 
 
 def stage_run_id(round_id: str, stage: Stage) -> str:
