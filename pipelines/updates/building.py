@@ -35,8 +35,10 @@ from trivox.policy.backbone import Backbone, locate
 from trivox.policy.resident import SLOTS
 from trivox.policy.rows import Row
 from trivox.policy.speaker import Speaker
+from trivox.policy.trainers.dpo_watching import DPOWatch
 from trivox.policy.trainers.rl.run import Job, OnStep
 from trivox.policy.trainers.rl.sources import EpisodeSource, SingleTurn
+from trivox.policy.trainers.rl.watchers import Probe
 from trivox.reward_models.composition import Composition
 from trivox.reward_models.registry import build
 
@@ -58,7 +60,19 @@ def preference_job(ws: Workspace, plan: Plan) -> dict[str, Any]:
         "start": _start(ws, plan),
         "carried_ids": backbone.tokens.given_ids() if recipe.branch is Branch.TTS else [],
         "reference_cache": None if moving else ws.root / "cache" / "references",
+        "rehearsal": _rehearsal(ws, plan, backbone),
+        "watch": DPOWatch(_held_out(ws, plan, asker), [one.bound for one in recipe.watch.bounds]),
     }
+
+
+def _held_out(ws: Workspace, plan: Plan, asker: Asker) -> list[Probe]:
+    """Of dpo: prompts that are answered meanwhile, if any were named."""
+    prompts = [ws.records.get(Prompt, id_) for id_ in plan.held_out]
+    scorers = [build(name) for name in plan.watchers]
+    if not prompts or not scorers:
+        return []
+    answers = to_prompts(asker, prompts, plan.recipe.branch, plan.recipe.seed)
+    return [HeldOut(answers, scorers, plan.recipe.watch.every)]
 
 
 def rewarded_job(ws: Workspace, plan: Plan, folder: Path, on_step: OnStep, workers: Workers) -> Job:
@@ -193,7 +207,7 @@ def _hearing(asker: Asker, plan: Plan, items: dict[str, Item]) -> AudioWatcher:
 def _rehearsal(ws: Workspace, plan: Plan, backbone: Backbone) -> Sequence[Row]:
     """Rows of the sets, at most as many as the recipe says, drawn by its seed."""
     asked = plan.recipe.rehearsal
-    if not plan.recipe.gradient.rehearsal_share:
+    if not plan.recipe.rehearsal_share:
         return ()
     recipe = TrainingRecipe(data=asked.data, seed=plan.recipe.seed, on_unusable="exclude")
     rows = gather(ws, backbone, recipe, aligner_for(backbone)).rows

@@ -78,6 +78,8 @@ class Plan:
             return watch.scorers
         if self.recipe.branch is Branch.ASR:
             return ("transcript-errors",)
+        if self.recipe.algorithm == "dpo":
+            return load(self.recipe.composition).evaluators if self.held_out else ()
         return () if self.composition is None else self.composition.evaluators
 
     def told(self) -> dict[str, Any]:
@@ -94,7 +96,8 @@ class Plan:
         if recipe.algorithm == "dpo":
             settings, count = recipe.preference_settings, self.pairs
             steps = settings.epochs * math.ceil(count / settings.batch_size)
-            return about | {"preferences": count, "steps": steps, "settings": settings.model_dump()}
+            about |= {"preferences": count, "steps": steps, "settings": settings.model_dump()}
+            return about | {"held_out": len(self.held_out), "watchers": list(self.watchers)}
         gradient = recipe.gradient
         return about | {
             "prompts": len(self.train),
@@ -176,11 +179,14 @@ def _check_full(plan: Plan) -> None:
 def _split(
     ws: Workspace, recipe: UpdateRecipe, prompts: PromptSet | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Prompts of the training split, and those that are held out of it where there is no validation split."""
+    """Prompts of the training split, and those that are held out of it where there is no validation split; dpo
+    trains on none."""
     if prompts is None:
         return (), ()
     train, held = prompts.prompts(Split.TRAIN), prompts.prompts(Split.VALIDATION)
     wanted = recipe.watch.prompts
+    if recipe.algorithm == "dpo":
+        return (), _validation(ws, recipe, prompts)[:wanted]
     if not held and wanted:
         kept = min(wanted, len(train) // 2)
         train, held = train[: len(train) - kept], train[len(train) - kept :]
@@ -188,13 +194,28 @@ def _split(
         raise ConfigError(
             f"prompt set {prompts.reference} has no prompt to learn from: its training split is empty"
         )
-    first = ws.records.get(Prompt, train[0])
-    if first.branch is not recipe.branch:
+    _check_branch(ws, recipe, prompts, train[0])
+    return tuple(train), tuple(held[:wanted])
+
+
+def _validation(ws: Workspace, recipe: UpdateRecipe, prompts: PromptSet) -> tuple[str, ...]:
+    held = prompts.prompts(Split.VALIDATION)
+    if not held:
         raise ConfigError(
-            f"prompt set {prompts.reference} is of branch {first.branch.value} and {recipe.branch.value} is to be "
+            f"prompt set {prompts.reference} has no validation split to answer while dpo learns: import it with "
+            "one, or leave prompts out"
+        )
+    _check_branch(ws, recipe, prompts, held[0])
+    return tuple(held)
+
+
+def _check_branch(ws: Workspace, recipe: UpdateRecipe, prompts: PromptSet, one: str) -> None:
+    found = ws.records.get(Prompt, one).branch
+    if found is not recipe.branch:
+        raise ConfigError(
+            f"prompt set {prompts.reference} is of branch {found.value} and {recipe.branch.value} is to be "
             "updated: name another set"
         )
-    return tuple(train), tuple(held[:wanted])
 
 
 def _composition(recipe: UpdateRecipe) -> CompositionConfig | None:

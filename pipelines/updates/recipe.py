@@ -129,7 +129,8 @@ class UpdateRecipe(Section):
     parent: str = "nano"
     """Version to start from: a backbone, or an adapter of the branch, which is trained further."""
     prompts: str | None = None
-    """grpo and ppo: the prompt set whose training split is answered; realtime needs none: its user asks."""
+    """grpo and ppo: the prompt set whose training split is answered; realtime needs none: its user asks. dpo: a
+    set whose validation split is answered meanwhile, for `watch`; none: nothing is held out."""
     preferences: tuple[str, ...] = ()
     """dpo: preference sets, by id."""
     seed: int = Field(0, ge=0)
@@ -155,13 +156,15 @@ class UpdateRecipe(Section):
             self._check_dpo()
         else:
             self._check_rewarded()
+        if self.rehearsal_share and not self.rehearsal.data:
+            raise ValueError("rehearsal_share is above 0: name prompt sets in [rehearsal.data]")
         return self
 
     def _check_dpo(self) -> None:
         if not self.preferences:
             raise ValueError("dpo learns from preferences: name a preference set")
-        if self.prompts is not None:
-            raise ValueError("dpo learns from preferences, not from prompts: leave prompts out")
+        if self.prompts is not None and self.branch is Branch.REALTIME:
+            raise ValueError("realtime has no prompts to hold out: leave prompts out")
         if self.workers.rollout or self.workers.score:
             raise ValueError("[workers] draw and score for grpo and ppo: leave them out of dpo")
 
@@ -179,8 +182,6 @@ class UpdateRecipe(Section):
         weights = self.reward.weight, self.reward.rubric_weight
         if not (weights[0] or (weights[1] and self.branch is Branch.REALTIME)):
             raise ValueError("every part of the reward has weight 0: raise one")
-        if self.gradient.rehearsal_share and not self.rehearsal.data:
-            raise ValueError("rehearsal_share is above 0: name prompt sets in [rehearsal.data]")
 
     @property
     def gradient(self) -> PolicyGradientSettings:
@@ -188,6 +189,11 @@ class UpdateRecipe(Section):
         if self.algorithm == "ppo":
             return self.ppo or PPOSettings()
         return self.grpo or GRPOSettings()
+
+    @property
+    def rehearsal_share(self) -> float:
+        settings = self.preference_settings if self.algorithm == "dpo" else self.gradient
+        return settings.rehearsal_share
 
     @property
     def preference_settings(self) -> DPOSettings:

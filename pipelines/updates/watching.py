@@ -85,7 +85,8 @@ class HeldOut:
 
     Figures: `held_out/SCORER` means; `gap`: by how much the reward has risen since the first look, as a share of
     reward_range, less by how much the held-out scores have, each as a share of its own range (1, or 4 of MOS). A
-    reward that rises from 0.4 to 0.7 while a WER stays where it was has a gap of 0.3.
+    reward that rises from 0.4 to 0.7 while a WER stays where it was has a gap of 0.3. dpo has no reward of an
+    answer, and no gap.
     """
 
     answers: Answers
@@ -106,7 +107,7 @@ class HeldOut:
             if values:
                 found[f"held_out/{scorer.info.name}"] = float(np.mean(values))
                 gains.append(self._gain(scorer, float(np.mean(values))))
-        if gains:
+        if gains and "reward" in figures:
             proxy = figures["reward"] - self.first.setdefault("reward", figures["reward"])
             found["gap"] = proxy / self.reward_range - float(np.mean(gains))
         return found

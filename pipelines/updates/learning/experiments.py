@@ -218,7 +218,7 @@ def _training_s(metrics: list[dict[str, float]]) -> float:
 def _hard_sets(ws: Workspace, scale: Scale) -> tuple[str, str]:
     """What is learned from and what it is judged on, with the first noise at which the parent's WER lies in HARD;
     recordings with the others are made only to be heard. The two share no text."""
-    counts = {Split.TRAIN: scale.spoken, Split.VALIDATION: 16, Split.TEST: scale.held_out}
+    counts = {Split.TRAIN: scale.train, Split.VALIDATION: 16, Split.TEST: scale.held_out}
     parent, rates = resolve(ws, scale.parent), dict[float, float]()
     for noise in NOISES_DB:
         name = f"learn-noise-{noise:g}"

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from tests.pipelines.training.conftest import Record, set_of, tts_prompt_of
 from tests.pipelines.updates.conftest import PPO, RL, UNBOUNDED, Prefer, grpo_recipe, ppo_recipe
 from trivox.cli import app
 from trivox.pipelines.updates import service
@@ -19,7 +20,7 @@ from trivox.pipelines.updates.samples import said_by
 from trivox.pipelines.updates.service import dry_run, update
 from trivox.pipelines.updates.stops import stop_of
 from trivox.platform.errors import ConfigError, NotFound, UsageError
-from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion
+from trivox.platform.records import Branch, Decision, PolicyStatus, PolicyVersion, Split
 from trivox.platform.registry import lineage, resolve
 from trivox.platform.store import Workspace
 from trivox.platform.store.metrics import Metrics
@@ -112,6 +113,33 @@ def test_tts_learns_from_preferences(ws: Workspace, prefer: Prefer) -> None:
     assert [p.name for p in lineage(ws, resolve(ws, "speaks-2"))] == ["speaks-2", "speaks", "tiny"]
     # The reference is the parent: at the first step nothing has moved from it.
     assert further["metrics"][0]["rewards/margins"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_dpo_rehearses_and_answers_what_is_held_out(
+    calls: Workspace, prefer: Prefer, record: Record
+) -> None:
+    """Rows of asr beside the pairs of tts; two held-out lines in the first step and the third, by a scorer that
+    was named. A bound on what it finds stops the run, and nothing is registered."""
+    lines = [tts_prompt_of(record(420 + i), text) for i, text in enumerate(("a b", "ba"))]
+    set_of(calls, "lines", lines, Split.VALIDATION)
+    watch = {"prompts": 2, "every": 2, "scorers": ["level"], "bounds": []}
+    given: dict[str, Any] = {"prompts": "lines", "watch": watch}
+    given |= {"rehearsal": {"data": {"calls": 1.0}}, "dpo": DPO | {"rehearsal_share": 0.5}}
+    one = prefer("first")
+    made = update(calls, dpo_recipe([one.id], **given), "speaks")
+    kept = Metrics.of(calls).read(made["id"])
+    assert [("held_out/level" in step) for step in kept] == [True, False, True, False]
+    assert all(step["rehearsal_loss"] > 0 for step in kept) and "gap" not in kept[0]
+    assert made["metrics"][0]["held_out/level"] == kept[0]["held_out/level"] < 0
+    low = {"figure": "held_out/level", "low": 0.0, "patience": 1}
+    given["watch"] = watch | {"bounds": [low]}
+    with pytest.raises(WatcherStop, match="watcher held_out/level: .* at step 0"):
+        update(calls, dpo_recipe([one.id], **given), "stops")
+    assert [p.name for p in calls.records.find(PolicyVersion)] == ["tiny", "speaks"]
+    with pytest.raises(
+        ConfigError, match="voices-first@1 has no validation split to answer while dpo"
+    ):
+        dry_run(calls, dpo_recipe([one.id], prompts="voices-first"), "never")
 
 
 @pytest.mark.parametrize("kind", ["grpo", "dpo"])
