@@ -50,7 +50,7 @@ class RolloutSection(Section):
     max_tokens: int = Field(TTS_SAMPLING.max_tokens, ge=8, le=1 << 20)
     """Length limit of a candidate in tokens, the end token included."""
     slots: int = Field(16, ge=1, le=4096)
-    """Width of a batch, which is also the unit of work of an actor."""
+    """Candidates that an actor draws at once; a unit of its work is up to four times as many."""
     workers: int = Field(2, ge=1, le=4096)
     """Ray actors, each with one resident backbone."""
     resources: ResourceSection = ResourceSection()

@@ -335,6 +335,14 @@ def burnt(seconds: float) -> None:
         pass
 
 
+def working(seconds: float) -> Callable[[RoundContext], Outcome]:
+    def run(_: RoundContext) -> Outcome:
+        burnt(seconds)
+        return Outcome({}, {})
+
+    return run
+
+
 def of_driver(ws: Workspace, stage: str) -> list[CostEntry]:
     return [one for one in ws.records.find(CostEntry, kind="cpu") if one.note["stage"] == stage]
 
@@ -357,11 +365,11 @@ def test_what_an_attempt_took_is_booked_however_it_ends(
         with suppress(StageFailed, ConfigError, KeyboardInterrupt):
             run_round(ws, round_.id)
         ws.records.replace(replace(stored(ws, round_), status=RoundStatus.QUEUED))
-    fakes.answers[Stage.ROLLOUT] = lambda _: (burnt(0.01), Outcome({}, {}))[1]
+    fakes.answers[Stage.ROLLOUT] = working(0.01)
     assert run_round(ws, round_.id).status is RoundStatus.DONE
     booked = of_driver(ws, "rollout")
     assert [one.note["attempt"] for one in booked] == [1, 2, 3]
-    assert [one.quantity >= least for one, least in zip(booked, (0.02, 0.02, 0.01), strict=True)]
+    assert all(cost.quantity >= s for cost, s in zip(booked, (0.02, 0.02, 0.01), strict=True))
     assert 0.05 <= sum(one.quantity for one in booked) < 1
 
 
@@ -411,7 +419,7 @@ def test_a_manifest_that_is_not_stored_leaves_no_cost_twice(
         return made
 
     monkeypatch.setattr(metering, "book", breaking)
-    fakes.answers[Stage.ROLLOUT] = lambda _: (burnt(0.02), Outcome({}, {}))[1]
+    fakes.answers[Stage.ROLLOUT] = working(0.02)
     round_ = queued()
     with pytest.raises(StoreError, match="disk is full"):
         run_round(ws, round_.id)

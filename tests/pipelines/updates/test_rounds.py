@@ -141,6 +141,7 @@ def test_training_by_preferences_goes_on_from_its_checkpoint(
     assert again.outputs["adapter_hash"] == resumed.outputs["adapter_hash"] and whole.made == 4
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_run_are_begun_again(
     ws: Workspace, preferring: Round, capsys: pytest.CaptureFixture[str]
 ) -> None:
