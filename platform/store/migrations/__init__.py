@@ -64,7 +64,11 @@ def upgrade(connection: sa.Connection, revision: str = "head") -> None:
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
-    """Undo migrations down to revision ("base" for all) inside the transaction of connection."""
+    """Undo migrations down to revision ("base" for all) inside the transaction of connection.
+
+    A migration drops a column by `op.drop_column`, never in a batch: for SQLite a batch makes the table anew, and
+    to drop the old one is refused while rows of other tables refer to it.
+    """
     from alembic import command
 
     command.downgrade(_config(connection), revision)

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def downgrade():
     with op.batch_alter_table("prompt") as table:
         table.drop_column("mood")
 """
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROMPT = Prompt.of(Branch.TTS, ("en",), text="kept")
 
 
@@ -135,3 +137,63 @@ def test_rubrics_of_the_first_revision_get_no_metrics(ws: Workspace) -> None:
     ws.close()
     with Workspace.open(ws.root) as again:
         assert again.records.find(Rubric) == [rubric]
+
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def _value(table: sa.Table, column: sa.Column[Any]) -> Any:
+    """Of the one row that a table is given: what it refers to are the rows of the others."""
+    for key in column.foreign_keys:
+        return _value(key.column.table, key.column)
+    values: dict[type[Any], Any] = {
+        sa.String: f"{table.name} {column.name}", sa.Boolean: True, sa.JSON: {"kept": [1]}, sa.Integer: 7,
+        sa.Float: 0.5, sa.types.TypeDecorator: NOW,
+    }  # fmt: skip
+    return next(value for kind, value in values.items() if isinstance(column.type, kind))
+
+
+def _rows(connection: sa.Connection) -> Rows:
+    """Every row as the database holds it, by table; without tables that have none."""
+    names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+    query = 'SELECT * FROM "{}" ORDER BY seq'
+    found = {name: connection.execute(sa.text(query.format(name))).mappings() for name in names}
+    held = {name: [dict(row) for row in rows] for name, rows in found.items()}
+    return {name: rows for name, rows in held.items() if rows}
+
+
+def _common(rows: Rows, other: Rows) -> Rows:
+    """The rows in those tables and columns that the other has too."""
+    return {
+        name: [{key: row[key] for key in row.keys() & other[name][0]} for row in rows[name]]
+        for name in rows.keys() & other
+    }
+
+
+def test_every_step_down_and_up_keeps_the_rows(ws: Workspace) -> None:
+    """A row in every table, each referring to the others: a step down takes away what it had brought and nothing
+    else, a step up brings defaults to the rows that are there."""
+    script = ScriptDirectory.from_config(migrations._config(None))
+    first, *ups = [one.revision for one in reversed([*script.walk_revisions()])]
+    with writing(ws._engine).begin() as connection:
+        for table in metadata().sorted_tables:
+            row = {one.name: _value(table, one) for one in table.columns if one.name != "seq"}
+            connection.execute(table.insert().values(row))
+        rows = _rows(connection)
+    assert len(rows) == len(metadata().tables)
+    downs = [*reversed(ups[:-1]), first]
+    for step, revisions in ((migrations.downgrade, downs), (migrations.upgrade, ups)):
+        for revision in revisions:
+            with writing(ws._engine).begin() as connection:
+                step(connection, revision)
+                after = _rows(connection)
+            assert _common(after, rows) == _common(rows, after), f"{step.__name__} {revision}"
+            lost = rows.keys() - after.keys()
+            assert not lost or step is migrations.downgrade, f"{revision}: {lost}"
+            rows = after
+    assert {"round", "judgement", "person", "campaign", "rubric"} <= rows.keys()
+    assert (rows["judgement"][0]["purpose"], rows["campaign"][0]["status"]) == ("judge", "open")
+    ws.close()
+    with Workspace.open(ws.root) as again, again._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata()) == []

@@ -13,5 +13,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("rubric") as table:
-        table.drop_column("metrics")
+    op.drop_column("rubric", "metrics")

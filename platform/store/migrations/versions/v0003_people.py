@@ -168,9 +168,10 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("DROP FUNCTION audit_entry_refuse()")
-    with op.batch_alter_table("role_grant") as grant:
-        grant.drop_column("revoked_at")
-        grant.drop_column("granted_by")
-    with op.batch_alter_table("person") as person:
-        person.drop_column("declined")
-        person.drop_column("skills")
+    for table, column in (
+        ("role_grant", "revoked_at"),
+        ("role_grant", "granted_by"),
+        ("person", "declined"),
+        ("person", "skills"),
+    ):
+        op.drop_column(table, column)

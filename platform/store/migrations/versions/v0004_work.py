@@ -162,10 +162,8 @@ def _people() -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
-    with op.batch_alter_table("judgement") as judgement:
-        for name in ("gains_db", "inclusion", "purpose"):
-            judgement.drop_column(name)
-    with op.batch_alter_table("campaign") as campaign:
-        campaign.drop_index("ix_campaign_status")
-        campaign.drop_column("plan")
-        campaign.drop_column("status")
+    for name in ("gains_db", "inclusion", "purpose"):
+        op.drop_column("judgement", name)
+    op.drop_index("ix_campaign_status", "campaign")
+    for name in ("plan", "status"):
+        op.drop_column("campaign", name)

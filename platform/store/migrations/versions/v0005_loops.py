@@ -37,6 +37,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("loop")
-    with op.batch_alter_table("round") as table:
-        table.drop_column("loop")
-        table.drop_column("code_version")
+    for name in ("loop", "code_version"):
+        op.drop_column("round", name)
