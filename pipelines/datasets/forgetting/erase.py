@@ -1,6 +1,7 @@
 """The steps of a deletion, each of which may be done again."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from trivox.annotation.work.states import recount
 from trivox.pipelines.datasets.forgetting.plan import Plan, Subject
+from trivox.pipelines.datasets.forgetting.traces import UNFINISHED
 from trivox.pipelines.datasets.members import Members
 from trivox.pipelines.datasets.reading import by_id, stream
 from trivox.pipelines.datasets.registry import mark_exports
@@ -27,6 +29,9 @@ from trivox.platform.records import (
     Inquiry,
     Invite,
     Judgement,
+    LabelStudioAnnotation,
+    LabelStudioPerson,
+    LabelStudioTask,
     Person,
     PolicySample,
     PreferenceSet,
@@ -38,12 +43,14 @@ from trivox.platform.records import (
     SignIn,
     Speaker,
     Task,
+    TaskFault,
     TaskLease,
     TaskState,
     Voided,
     WorkPause,
 )
 from trivox.platform.store import Workspace
+from trivox.platform.store.artefacts import FOLDER
 from trivox.platform.store.files import write_atomically
 from trivox.platform.store.rows import codec_of
 from trivox.platform.store.schema import table_of
@@ -59,12 +66,23 @@ def shards(ws: Workspace, plan: Plan, gone: Members) -> None:
     ws.tables.remove(PolicySample, "prompt", lambda ids: gone.known("prompts", ids))
 
 
+def runs(ws: Workspace, plan: Plan, gone: Members) -> None:
+    """Checkpoints of runs that were stopped in the middle: they hold samples that were drawn ahead. The same run
+    begins anew, without the rows."""
+    for one in plan.unfinished:
+        shutil.rmtree(ws.root / FOLDER / f"{one}{UNFINISHED}", ignore_errors=True)
+
+
 def rows(ws: Workspace, plan: Plan, gone: Members) -> None:
     """Records that name what is gone, before those that they name; sets and evaluations lose their rows."""
     about_tasks = ((TaskState, "id"), (Control, "task"), (TaskLease, "task"))
     removals: list[tuple[type[Any], str, str]] = [
         (Voided, "judgement", "judgements"),
         *((kind, column, "tasks") for kind, column in about_tasks),
+        (LabelStudioAnnotation, "id", "annotations"),
+        (LabelStudioTask, "id", "pushed"),
+        (LabelStudioPerson, "id", "accounts"),
+        (TaskFault, "id", "faults"),
         (Judgement, "id", "judgements"),
         (Task, "id", "tasks"),
         (Prompt, "id", "prompts"),
@@ -85,7 +103,7 @@ def rows(ws: Workspace, plan: Plan, gone: Members) -> None:
         if plan.kind is Subject.ANNOTATOR:
             _of_person(ws, plan.subject)
         for kind, column, part in removals:
-            _delete(ws, kind, column, plan.ids[part])
+            _delete(ws, kind, column, plan.ids.get(part, ()))
         left = set(touched) - set(plan.ids["tasks"])
         if left:
             recount(ws, left)
@@ -167,8 +185,8 @@ def _words(ws: Workspace, plan: Plan) -> list[str]:
         names = [one.name for one in ws.records.find(Speaker, id=plan.subject)]
     else:
         names = [one.name for one in ws.records.find(Person, id=plan.subject)]
-    short = [name.rpartition(":")[2] for name in names if name != GONE]
-    return [plan.subject, *short]
+    short = [name.rpartition(":")[2] for name in (plan.subject, *names) if name != GONE]
+    return list(dict.fromkeys([plan.subject, *short]))
 
 
 def _clean(path: Path, words: list[str]) -> None:
@@ -225,6 +243,7 @@ def compact(ws: Workspace) -> None:
 Step = Callable[[Workspace, Plan, Members], None]
 STEPS: tuple[tuple[str, Step], ...] = (
     ("shards", shards),
+    ("runs", runs),
     ("rows", rows),
     ("marks", marks),
     ("sounds", sounds),

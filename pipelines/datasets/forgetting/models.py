@@ -19,8 +19,10 @@ def models_of(
     prompt_sets: Sequence[PromptSet],
     preference_sets: Iterable[str],
     rounds: set[str],
+    runs: set[str],
 ) -> tuple[str, ...]:
-    """Ids of policies and reward models that learned from any of the sets or rounds, or from a model that did."""
+    """Ids of policies and reward models that learned from any of the sets or rounds, or from a model that did.
+    runs: that answered the prompts in training, by the ids of the policies that they make."""
     sets = {name for one in prompt_sets for name in (one.id, one.reference)}
     preferred = set(preference_sets)
     used = rounds | _rounds_on(ws, sets | {one.name for one in prompt_sets}, preferred)
@@ -31,7 +33,7 @@ def models_of(
         for one in ws.records.find(Decision, project=ws.project)
         if _names(one.evidence, names)
     }
-    tainted = {one.id for one in policies if one.round in used or one.id in decided}
+    tainted = {one.id for one in policies if one.round in used or one.id in decided | runs}
     grown = True
     while grown:
         below = {one.id for one in policies if {*one.parents, one.backbone} & tainted} - tainted

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from trivox.pipelines.datasets.forgetting import traces
 from trivox.pipelines.datasets.forgetting.models import models_of
 from trivox.pipelines.datasets.members import Members
 from trivox.pipelines.datasets.reading import BATCH, stream
@@ -32,7 +33,9 @@ from trivox.platform.store import Workspace
 from trivox.platform.store.files import write_atomically
 
 FOLDER = "forget"
-PARTS = ("audio", "prompts", "rollouts", "scores", "tasks", "judgements", "preferences")
+PARTS = (
+    "audio", "prompts", "rollouts", "scores", "tasks", "judgements", "preferences", *traces.PARTS,
+)  # fmt: skip
 
 
 class Subject(StrEnum):
@@ -42,7 +45,8 @@ class Subject(StrEnum):
 
 class Plan(BaseModel):
     """ids: part -> what is to be removed; changed: prompt sets and preference sets that lose rows; models:
-    trained on any of it, and all that were made from those; rounds: that used it."""
+    trained on any of it, and all that were made from those; rounds: that used it; unfinished: runs stopped in the
+    middle of training on it, whose checkpoints go."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,12 +59,14 @@ class Plan(BaseModel):
     preference_sets: tuple[str, ...]
     rounds: tuple[str, ...]
     models: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
         held = {part: len(ids) for part, ids in self.ids.items()}
         return held | {
             "prompt_sets": len(self.prompt_sets),
             "preference_sets": len(self.preference_sets),
+            "unfinished_runs": len(self.unfinished),
         }
 
     def members(self) -> Members:
@@ -102,7 +108,7 @@ def plan_for(ws: Workspace, kind: Subject, name: str) -> Plan:
         ids = {part: tuple(_all(reached, part)) for part in PARTS}
         prompt_sets = _sets(ws, reached)
         preference_sets = tuple(_all(reached, "preference_sets"))
-        rounds = set(_all(reached, "rounds"))
+        rounds, runs = set(_all(reached, "rounds")), set(_all(reached, "runs"))
     return Plan(
         id=derived_id("fg", ws.project, kind.value, subject),
         project=ws.project,
@@ -112,7 +118,8 @@ def plan_for(ws: Workspace, kind: Subject, name: str) -> Plan:
         prompt_sets=tuple(one.id for one in prompt_sets),
         preference_sets=preference_sets,
         rounds=tuple(sorted(rounds)),
-        models=models_of(ws, prompt_sets, preference_sets, rounds),
+        models=models_of(ws, prompt_sets, preference_sets, rounds, runs),
+        unfinished=traces.unfinished_runs(ws, prompt_sets, preference_sets, rounds),
     )
 
 
@@ -163,6 +170,9 @@ def _reach(ws: Workspace, reached: Members, kind: Subject, subject: str, labels:
         _mark(reached, "scores", [one.id for one in scores if one.rollout in about])
     _judged(ws, reached, labels)
     _preferred(ws, reached)
+    traces.mark_samples(ws, reached)
+    traces.mark_faults(ws, reached)
+    traces.mark_label_studio(ws, reached, subject if kind is Subject.ANNOTATOR else None)
 
 
 def _sounds(ws: Workspace, reached: Members) -> int:

@@ -21,7 +21,13 @@ from trivox.platform.records import (
     Audio,
     Branch,
     Decision,
+    FaultKind,
+    Intake,
     Judgement,
+    LabelStudioAnnotation,
+    LabelStudioPerson,
+    LabelStudioProject,
+    LabelStudioTask,
     Person,
     PolicySample,
     PolicyStatus,
@@ -32,13 +38,19 @@ from trivox.platform.records import (
     PromptSet,
     RewardModelVersion,
     Rollout,
+    Round,
+    RoundStatus,
     Score,
     ScorerRole,
     Speaker,
+    Stage,
     Task,
+    TaskFault,
 )
 from trivox.platform.records.scores import Direction
 from trivox.platform.store import Workspace
+from trivox.platform.store.artefacts import adapter_of
+from trivox.platform.store.metrics import Metrics
 
 Filled = Callable[..., Workspace]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -143,6 +155,8 @@ def test_a_speaker_is_nowhere_any_more(filled: Filled) -> None:
         "tasks": 3,
         "judgements": 9,
         "preferences": 3,
+        "samples": 6,
+        **dict.fromkeys(("faults", "pushed", "annotations", "accounts"), 0),
     }
     assert plan.models == ("po_child", "po_taught", "rm_1") and plan.rounds == ("made-up",)
     assert {kind: len(ws.records.find(kind)) for kind in before} == before  # a dry run
@@ -166,6 +180,7 @@ def test_a_speaker_is_nowhere_any_more(filled: Filled) -> None:
     assert record.kind == "forget" and record.subject == voice.id
     assert record.evidence["models"] == list(plan.models)
     assert record.evidence["removed"]["judgements"] == 9
+    assert record.evidence["removed"]["samples"] == 6
     (version,) = versions_of(ws)
     assert version.forgotten == (plan.id,) and freeze(ws, "speech")[0].version == 2
     assert done.exports == (str(ws.root.parent / "home-out"),)
@@ -234,11 +249,102 @@ def test_an_annotator_is_nowhere_any_more(filled: Filled) -> None:
         plan_for(ws, Subject.ANNOTATOR, SECRET)
 
 
+def pushed(ws: Workspace, task: Task, account: int = 7) -> list[Any]:
+    """A task as it lies in Label Studio, and what two accounts wrote there, one of it no judgement."""
+    lies = LabelStudioTask(
+        f"lst_{task.id}", ws.project, task.campaign, task.id, "lsp", f"key {task.id}", task.items, (),
+        {"text": f"the words of {task.id}"}, 1, NOON, 3,
+    )  # fmt: skip
+    wrote = [
+        LabelStudioAnnotation(
+            f"lsa_{task.id}_{author}", ws.project, task.id, lies.id, author, 0, "d",
+            {"remark": f"remark of account {author} on {task.id}"}, Intake.REFUSED, NOON, author,
+        )
+        for author in (account, 99)
+    ]  # fmt: skip
+    fault = TaskFault(
+        f"tf_{task.id}", ws.project, task.campaign, task.id, FaultKind.MISSING_AUDIO, task.items[0],
+        f"fault of {task.id}", NOON,
+    )  # fmt: skip
+    return [lies, *wrote, fault]
+
+
+def test_nothing_of_a_speaker_stays_with_label_studio_or_in_checkpoints(filled: Filled) -> None:
+    """Of two tasks one is theirs. Of runs stopped in the middle the round's, one that draws from their set and one
+    of which it is not known what it reads go; one that draws from another set, and one of somebody else, stay."""
+    ws = filled()
+    voice, traces = with_history(ws)
+    prompts = {one.id for one in ws.records.find(Prompt) if one.id.encode() in traces}
+    tasks = ws.records.find(Task)
+    theirs = next(one for one in tasks if one.prompt in prompts)
+    other = next(one for one in tasks if one.prompt not in prompts)
+    ws.records.add(*pushed(ws, theirs), *pushed(ws, other))
+    (set_,) = ws.records.find(PromptSet)
+    ws.records.add(a_round(ws, set_.id))
+    far = replace(sample(ws.tables.read(Rollout)[0]), id="sa_far", round="po_far", prompt="pr_far")
+    ws.tables.write([far], branch=Branch.TTS, round="po_far", part="step-000000")
+    Metrics.of(ws).write("po_sft", {0: {"loss": 1.0}})
+    names = (adapter_of("made-up"), "po_child", "po_sft", "po_far", "po_foreign")
+    for name in names:
+        (ws.root / "artefacts" / f"{name}.partial" / "checkpoint-1").mkdir(parents=True)
+        (ws.root / "artefacts" / f"{name}.partial" / "checkpoint-1" / "x").write_bytes(b"ahead")
+    plan = plan_for(ws, Subject.SPEAKER, SECRET)
+    assert set(plan.unfinished) == set(names[:3])
+    counts = plan.counts()
+    assert [counts[part] for part in ("pushed", "annotations", "faults", "unfinished_runs")] == [
+        1, 2, 1, 3,
+    ]  # fmt: skip
+    forget(ws, plan, THE_SYSTEM, "on request")
+    ws.close()
+    words = [f"the words of {theirs.id}", f"on {theirs.id}", f"fault of {theirs.id}"]
+    assert grep(ws.root, [word.encode() for word in words]) == []
+    assert [one.task for one in ws.records.find(LabelStudioTask)] == [other.id]
+    assert len(ws.records.find(LabelStudioAnnotation)) == 2 == 2 * len(ws.records.find(TaskFault))
+    left = {one.name for one in (ws.root / "artefacts").glob("*.partial")}
+    assert left == {"po_far.partial", "po_foreign.partial"}
+
+
+def a_round(ws: Workspace, prompt_set: str) -> Round:
+    return Round(
+        "made-up", ws.project, Branch.TTS, "dpo", "po_base", prompt_set, {}, 0, Stage.TRAIN,
+        RoundStatus.FAILED, NOON, NOON,
+    )  # fmt: skip
+
+
+def test_nothing_of_an_annotator_stays_of_label_studio(filled: Filled) -> None:
+    """Their account's address and what it wrote, also what became no judgement; nobody else's, not even under the
+    same number on another server."""
+    ws = filled()
+    ws.records.add(Person("01PERSON", SECRET, Pool.STAFF, NOON))
+    ws.records.add(Person("02OTHER", "Otto", Pool.STAFF, NOON))
+    tasks = ws.records.find(Task)[:2]
+    servers = ("https://one", "https://two")
+    for task, server, project in zip(tasks, servers, ("lsp", "lsp2"), strict=True):
+        made = LabelStudioProject(
+            project, ws.project, task.campaign, server, project, "t", "q@1", "", 1, NOON
+        )
+        lies, *rest = pushed(ws, task)
+        ws.records.add(made, replace(lies, pushed_to=project), *rest)
+    ws.records.add(
+        LabelStudioPerson("l1", ws.project, servers[0], 7, "secret@example.org", "01PERSON", "s", NOON),
+        LabelStudioPerson("l2", ws.project, servers[1], 7, "else@example.org", "02OTHER", "s", NOON),
+    )  # fmt: skip
+    plan = plan_for(ws, Subject.ANNOTATOR, SECRET)
+    assert plan.ids["annotations"] == (f"lsa_{tasks[0].id}_7",) and plan.ids["accounts"] == ("l1",)
+    forget(ws, plan, THE_SYSTEM, "on request")
+    ws.close()
+    gone = ["secret@example.org", f"remark of account 7 on {tasks[0].id}", SECRET]
+    assert grep(ws.root, [word.encode() for word in gone]) == []
+    assert len(ws.records.find(LabelStudioAnnotation)) == 3
+    assert [one.email for one in ws.records.find(LabelStudioPerson)] == ["else@example.org"]
+    assert len(ws.records.find(LabelStudioTask)) == 2 == len(ws.records.find(TaskFault))
+
+
 class Killed(Exception):
     pass
 
 
-STEPS = ("plan", "shards", "rows", "marks", "sounds", "name", "compact", "record")
+STEPS = ("plan", "shards", "runs", "rows", "marks", "sounds", "name", "compact", "record")
 
 
 @pytest.mark.slow
