@@ -1,6 +1,7 @@
 """B4's sizes, and its growth on a model of a few hundred weights."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -12,13 +13,11 @@ from trivox.policy.engine import InProcessEngine
 
 @pytest.fixture
 def tiny() -> LlamaForCausalLM:
-    shape = {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 1,
-    }
-    return LlamaForCausalLM(LlamaConfig(vocab_size=32, **shape)).eval()  # fmt: skip
+    shape: dict[str, Any] = dict.fromkeys(
+        ("num_hidden_layers", "num_attention_heads", "num_key_value_heads"), 1
+    )
+    shape |= {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 32}
+    return LlamaForCausalLM(LlamaConfig(**shape)).eval()
 
 
 def test_a_part_has_the_same_share_of_each_length(tiny: LlamaForCausalLM) -> None:
