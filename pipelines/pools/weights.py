@@ -135,7 +135,7 @@ def share_trained(
 
     packed = pack(trained(model))
     made = hashlib.sha256(packed.layout.encode())
-    made.update(packed.block)
+    made.update(packed.block.data)
     digest = made.hexdigest()
     if before is not None and before.digest == digest:
         return before
