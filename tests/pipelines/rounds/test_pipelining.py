@@ -14,6 +14,7 @@ import pytest
 
 from tests.pipelines.conftest import NOW, nano_record, prompt_set
 from tests.policy.conftest import write_backbone
+from trivox.pipelines.pools import pool
 from trivox.pipelines.pools.cluster import Resources
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext, Stopped, stage_run_id
@@ -161,6 +162,35 @@ def test_without_room_for_both_the_scores_follow(
     produce_scored(ctx, requests_for(ctx, prompts, 2, "rollout", ctx.policy))
     assert ctx.rollouts() == []
     assert "want 3 CPU of 2" in capsys.readouterr().err
+
+
+class Sitter:
+    """Keeps CPUs from others."""
+
+    def sits(self) -> bool:
+        return True
+
+
+@pytest.mark.slow
+def test_room_that_is_lost_leaves_the_rest_to_the_stages(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Another program has taken both CPUs: no worker starts, which is said, and nothing waits for ever."""
+    import ray
+
+    monkeypatch.setattr(pool, "START_S", 2.0)
+    remote: Any = ray.remote(num_cpus=2)(Sitter)
+    sitter = remote.remote()
+    assert ray.get(sitter.sits.remote())
+    try:
+        ctx = context(tmp_path / "full", True)
+        requests = requests_for(ctx, ctx.split(Split.TRAIN), 2, "rollout", ctx.policy)
+        produce_scored(ctx, requests)
+    finally:
+        ray.kill(sitter)
+    assert ctx.rollouts() == []
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no worker could start within 2 s" in told and "one after the other" in told
 
 
 def test_what_pools_lack() -> None:
