@@ -60,11 +60,11 @@ SPEAKING: tuple[Point, ...] = (
     (Stage.ROLLOUT, 0),
     (Stage.ROLLOUT, 1),
     (Stage.EVALUATE, 5),
-    (Stage.EVALUATE, 6),
 )
+"""While rollout workers live, or will again: behind the first part of the evaluation they may be gone for good."""
 SCORING: tuple[Point, ...] = ((Stage.SCORE, 2), (Stage.SCORE, 3), (Stage.EVALUATE, 7))
 BETWEEN: tuple[Point, ...] = ((Stage.COMPARE, 5), (Stage.LABEL, 5), (Stage.TRAIN, 5))
-ANY = (*SPEAKING, *SCORING, *BETWEEN)
+ANY = (*SPEAKING, (Stage.EVALUATE, 6), *SCORING, *BETWEEN)
 BLOWS: dict[str, tuple[Point, ...]] = {
     "driver": ANY,
     "rollout worker": SPEAKING,
