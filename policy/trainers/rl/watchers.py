@@ -10,7 +10,6 @@ from trivox.platform.records import FinishReason
 from trivox.policy.engine import RolloutEngine
 from trivox.policy.trainers.rl.episodes import Episode
 
-
 SOMETIMES = frozenset(
     "kl length end_rate repetition silence_ratio pitch_spread speaker_similarity gap".split()
 )
@@ -98,8 +97,8 @@ class Guard:
         self.outside: dict[str, int] = {}
 
     def check(self, step: int, figures: Mapping[str, float]) -> None:
-        """Raises WatcherStop; ConfigError in the first step for a bound on a figure that there is not. A figure that
-        is no number lies outside."""
+        """Raises WatcherStop; ConfigError in the first step for a bound on a figure that it has not. What is no
+        number lies outside."""
         if step == 0:
             self._check_names(figures)
         for number, bound in enumerate(self.bounds):
