@@ -190,10 +190,12 @@ class Run:
         self.model.eval()  # dropout is off, so that rollout and update see one policy
         for step in range(first, total):
             self.metrics.append({"step": float(step)} | self.step(step))
-            self.job.on_step(step + 1, total, self.metrics[-1])
-            self.guard.check(step, self.metrics[-1])
-            if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < total:
-                self._save_checkpoint(step + 1)
+            try:
+                self.job.on_step(step + 1, total, self.metrics[-1])
+            finally:  # who stops the run here keeps the step
+                self.guard.check(step, self.metrics[-1])
+                if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < total:
+                    self._save_checkpoint(step + 1)
         return self._finished()
 
     def step(self, step: int) -> Figures:

@@ -65,6 +65,16 @@ def test_a_stopped_run_ends_as_if_it_had_not_stopped(
     assert not list((tmp_path / "cut").glob("checkpoint-*"))
 
 
+def test_who_stops_at_a_checkpoint_keeps_it(backbone: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_grpo(job_of(backbone, tmp_path, length_control, GRPO_SMALL, on_step=stop), GRPO_SMALL)
+    assert [one.name for one in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+
+
 @pytest.mark.parametrize("file", ["state.pt", "trainer_state.json"])
 @pytest.mark.parametrize("kind", ["grpo", "ppo"])
 def test_a_checkpoint_that_was_cut_short_is_named(
