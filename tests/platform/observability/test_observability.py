@@ -130,12 +130,16 @@ def test_command(ws: Workspace) -> None:
 
 
 def test_what_is_said_to_people_is_a_line_of_the_log_where_that_is_written(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stderr of a test is no terminal: auto writes JSON lines and nothing else; text changes nothing."""
+    server = logging.getLogger("uvicorn.error")
+    for log in (server, logging.getLogger("uvicorn")):  # Streamlit, once imported, sets them up
+        monkeypatch.setattr(log, "propagate", True)
+        monkeypatch.setattr(log, "handlers", [])
     with logs.written(), logs.bound(round="rd_1"):
         say("round rd_1 pauses: postgresql://me:hunter2@db/x is away")
-        logging.getLogger("uvicorn.error").error("bound to 0.0.0.0")
+        server.error("bound to 0.0.0.0")
         with bar() as shown:
             shown.add_task("train", total=3)
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
