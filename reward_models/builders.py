@@ -139,3 +139,9 @@ def style() -> Scorer:
 
     aligner = _whisper("base")
     return StyleCompliance(aligner.align, aligner.weights_hash)
+
+
+def style_pyin() -> Scorer:
+    from trivox.reward_models.acoustic.style import StyleCompliance, pyin_pitch
+
+    return StyleCompliance(None, "pyin", name="style-pyin", families=("pyin",), pitch=pyin_pitch)

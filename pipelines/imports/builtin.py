@@ -1,6 +1,8 @@
 """Prompts that need no source: sentences of the domain that trivox-nano knows."""
 
+import itertools
 import random
+from collections.abc import Sequence
 
 from trivox.pipelines.imports.publish import add_set
 from trivox.pipelines.nano.clips import plan
@@ -23,10 +25,12 @@ def builtin_prompts(
     test: int,
     seed: int,
     recipe: NanoRecipe | None = None,
+    manners: Sequence[str] = ("",),
 ) -> PromptSet:
     """A tts set of sentences that no split of the recipe holds, so that its held-out figures stay so.
 
-    The same counts and seed give the same version again. Raises ConfigError for counts out of range.
+    manners: instructions (a voice, words of style) that the sentences get in turn, "" for none. The same
+    counts, manners and seed give the same version again. Raises ConfigError for counts out of range.
     """
     if train < 0 or test < 0 or train + test < 1:
         raise ConfigError(f"{train} train and {test} test prompts: ask for at least one in all")
@@ -35,7 +39,10 @@ def builtin_prompts(
         *((text, Split.TRAIN) for text in _new_sentences(train, Split.TRAIN, seed, recipe)),
         *((text, Split.TEST) for text in _new_sentences(test, Split.TEST, seed, recipe)),
     ]
-    prompts = [Prompt.of(Branch.TTS, ("en-US",), text=text) for text, _ in texts]
+    asked = itertools.cycle(manner or None for manner in manners)
+    prompts = [
+        Prompt.of(Branch.TTS, ("en-US",), text=text, instruction=next(asked)) for text, _ in texts
+    ]
     items = [
         PromptItem(
             prompt=prompt.id,

@@ -1,5 +1,6 @@
 """Prompts as what the engine is asked and as what scorers are told, for one backbone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,6 +10,8 @@ from trivox.pipelines.consent import require_consent
 from trivox.pipelines.realtime.personas import character
 from trivox.pipelines.speaking import marked, stored_voice
 from trivox.platform.audio.io import resample, to_mono
+from trivox.platform.audio.prosody import measure
+from trivox.platform.audio.style_words import VoiceStatistics, voice_statistics
 from trivox.platform.errors import ConfigError
 from trivox.platform.personas.registry import resolve
 from trivox.platform.records import (
@@ -38,6 +41,7 @@ from trivox.policy.speaker import (
     Wave,
 )
 from trivox.policy.trainers.rl.sources import Ask
+from trivox.reward_models.acoustic.style import asked_words
 from trivox.reward_models.items import item_of
 
 IN_USE = {
@@ -46,16 +50,28 @@ IN_USE = {
     Branch.REALTIME: REALTIME_SAMPLING,
 }
 """How each branch is sampled when it is used."""
+PLAIN = (
+    "please close the window and lock the bedroom door",
+    "what is the weather in london on monday",
+    "add seven apples to my shopping list",
+    "tell maria that i am waiting at the station",
+    "set a timer for twenty minutes",
+    "where did peter leave the glasses",
+    "wake me up at eight in the morning",
+    "how far is it from paris to vienna",
+)
+"""What a voice says to show how fast, high and loud it is by itself."""
 _REMEMBERED = 512
 
 
 @dataclass
 class Asker:
-    """speaker: makes requests and decodes answers; its engine is not used."""
+    """speaker: makes requests and decodes answers; its engine only tells how a voice speaks by itself."""
 
     ws: Workspace
     speaker: Speaker
     _speech: dict[tuple[int, ...], Speech] = field(default_factory=dict)
+    _manners: dict[str, VoiceStatistics] = field(default_factory=dict)
 
     def request(self, prompt: Prompt, sampling: Sampling, seed: int = 0) -> Request:
         """Raises ConfigError for a prompt that lacks what its branch needs, UnspeakableText, BrokenAudio,
@@ -75,8 +91,14 @@ class Asker:
         return Ask(prompt.id, made.prompt, made.constraint, made.audio)
 
     def item(self, prompt: Prompt) -> Item:
-        """All that scorers are told of a prompt, before anything was answered."""
-        return item_of(prompt, _unanswered(self.ws.project, prompt), self.ws.audio)
+        """All that scorers are told of a prompt, before anything was answered. Where a manner is asked of a voice
+        of the model's own, they are told how that voice speaks without being asked."""
+        item = item_of(prompt, _unanswered(self.ws.project, prompt), self.ws.audio)
+        if prompt.branch is not Branch.TTS or item.voice is not None:
+            return item
+        if not asked_words(prompt.instruction or ""):
+            return item
+        return replace(item, baseline=self._manner(prompt.instruction or ""))
 
     def answered(
         self, item: Item, branch: Branch, tokens: Sequence[int], finish: FinishReason, name: str
@@ -89,6 +111,20 @@ class Asker:
         rate = self.speaker.backbone.codec.spec.sample_rate
         said = replace(known, samples=speech.samples if len(speech.samples) else None, rate=rate)
         return replace(said, text=speech.text) if branch is Branch.REALTIME else said
+
+    def _manner(self, instruction: str) -> VoiceStatistics:
+        """Of PLAIN, spoken by the voice that the instruction names, or by the model's own."""
+        named = set(re.findall(r"[a-z]+", instruction.lower())) & set(self.speaker.tokens.voices)
+        voice = min(named, default="")
+        if voice not in self._manners:
+            said = self.speaker.speak([Utterance(text, voice) for text in PLAIN], range(len(PLAIN)))
+            rate = self.speaker.backbone.codec.spec.sample_rate
+            clips = [
+                measure(one.samples, rate, text, loudness=False)
+                for one, text in zip(said, PLAIN, strict=True)
+            ]
+            self._manners[voice] = voice_statistics(clips)
+        return self._manners[voice]
 
     def speech(self, tokens: Sequence[int]) -> Speech:
         """Samples and words of a completion; the last few hundred are remembered."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trivox.pipelines.updates.suites import MAIN, Suites, better, names_of
+from trivox.pipelines.updates.suites import Suites, better, names_of
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch
 from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap, told, win_rate
@@ -31,19 +31,30 @@ def summarised(rows: Rows, seed: int) -> dict[str, Any]:
 
 def compared(before: Rows, after: Rows, branch: Branch, suites: Suites) -> Compared:
     """Rows of two versions, in the same order of prompts: the change of every figure and its interval, whether it
-    is non-inferior within its margin, and the win rate by the branch's main figure; ties by that are broken by the
+    is non-inferior within its margin, and the win rate by the suite's main figure; ties by that are broken by the
     other figures of which more or less is better, in their order.
 
     Realtime dialogues differ in length, so their rows are means over a dialogue. Raises ConfigError for versions
-    that were measured on other prompts.
+    that were measured on other prompts, and for a main figure that is none.
     """
     pairs = _paired(before, after)
-    # What the baseline never had cannot have got worse: blocks that draft, say, where there were none.
-    figures = [name for name in names_of(before) if better(name)]
-    figures.sort(key=lambda name: name != MAIN[branch])
+    figures = _judged(before, branch, suites)
     rows = tuple(_row(prompt, one, other, figures, suites) for prompt, one, other in pairs)
     changes = {name: _change(rows, name, suites) for name in figures}
     return Compared({"win_rate": _wins(rows, suites.seed), "changes": changes}, rows)
+
+
+def _judged(before: Rows, branch: Branch, suites: Suites) -> list[str]:
+    """Figures of which more or less is better, the main one first."""
+    # What the baseline never had cannot have got worse: blocks that draft, say, where there were none.
+    figures = [name for name in names_of(before) if better(name)]
+    main = suites.main(branch)
+    if suites.of(branch).main is not None and main not in figures:
+        raise ConfigError(
+            f"suites.{branch.value}.main is {main!r}, which is not measured or is better neither higher nor "
+            f"lower: name one of {', '.join(figures)}, or add it to the scorers"
+        )
+    return sorted(figures, key=lambda name: name != main)
 
 
 def inferior(results: Mapping[str, Any]) -> list[str]:

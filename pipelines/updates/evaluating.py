@@ -89,8 +89,9 @@ def _suite(ws: Workspace, branch: Branch, suites: Suites) -> list[Any]:
     suite = suites.of(branch)
     prompts = [] if branch is Branch.REALTIME else [one.id for one in held_out(ws, branch, suite)]
     left_out = {"prompts", "count" if prompts else "prompts"}
-    if suite.temperature is None:  # as before there was such a setting
-        left_out.add("temperature")
+    for later in ("temperature", "main"):  # settings that there were not always
+        if getattr(suite, later) is None:
+            left_out.add(later)
     asked = suite.model_dump(mode="json", exclude=left_out)
     return [branch.value, prompts, asked, list(suites.scorers(branch)), suites.seed]
 

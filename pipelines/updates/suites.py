@@ -33,7 +33,7 @@ RUBRIC, HEARD, ACCEPTED = "rubric", "rubric-heard", "tokens-per-pass"
 """Figures that no scorer gives: the share of the rubric's rules that the words of a reply keep, and that the words
 keep which Whisper hears in its speech; and asr tokens drafted and kept in a pass."""
 MAIN = {Branch.ASR: "transcript-errors", Branch.TTS: "pocketsphinx-wer", Branch.REALTIME: RUBRIC}
-"""The figure by which prompts are won."""
+"""The figure by which prompts are won where a suite names no other."""
 MARGINS = {
     "transcript-errors": 0.01,
     "pocketsphinx-wer": 0.02,
@@ -58,6 +58,8 @@ class BranchSuite(Section):
     """Prompts at most, or users."""
     scorers: tuple[str, ...] | None = None
     """Scorers of the answers; none: transcript-errors for asr, pocketsphinx-wer and dnsmos for the others."""
+    main: str | None = None
+    """The figure by which prompts are won, the others break its ties; none: that of the branch."""
     dialogue: DialogueSection = DialogueSection()
     """realtime: the simulated user."""
     heard: bool = False
@@ -85,6 +87,9 @@ class Suites(Section):
     def of(self, branch: Branch) -> BranchSuite:
         found: BranchSuite = getattr(self, branch.value)
         return found
+
+    def main(self, branch: Branch) -> str:
+        return self.of(branch).main or MAIN[branch]
 
     def scorers(self, branch: Branch) -> tuple[str, ...]:
         named = self.of(branch).scorers

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trivox.platform.audio.prosody import Prosody
 from trivox.platform.audio.style_words import (
     DIMENSIONS,
     THRESHOLDS,
@@ -27,6 +26,8 @@ from trivox.reward_models.verifiable.recognisers import TimedWord
 
 Align = Callable[[Samples, str, str], list[TimedWord]]
 """Mono speech [n] at 16 kHz, its text, its language -> where its words are."""
+Pitch = Callable[[Samples], float | None]
+"""Mono speech [n] at 16 kHz -> its median pitch in Hz, None where none was found."""
 
 PAUSE = "pause"
 _NEAR_S = 0.35
@@ -46,9 +47,19 @@ class StyleCompliance:
     is asked for, or where something asked cannot be measured. evidence: each word with its part of the score.
     """
 
-    def __init__(self, align: Align, aligner: str, thresholds: Thresholds = THRESHOLDS) -> None:
-        """align: finds words in time; aligner: the sha256 of what it is made of, a Whisper model."""
-        self._align, self._thresholds = align, thresholds
+    def __init__(
+        self,
+        align: Align | None,
+        made_of: str,
+        thresholds: Thresholds = THRESHOLDS,
+        *,
+        name: str = "style",
+        families: Sequence[str] = (FAMILY, "whisper"),
+        pitch: Pitch | None = None,
+    ) -> None:
+        """align: finds words in time, None: directives within a text are not judged. made_of: the sha256 of what
+        aligns, or another name of what measures. pitch: who measures it, None for our own tracker."""
+        self._align, self._thresholds, self._pitch = align, thresholds, pitch
         below, above = limits(thresholds)
         self._limits = {
             word: float(bound[index])
@@ -56,10 +67,10 @@ class StyleCompliance:
             for word, bound in zip(pair, (below, above), strict=True)
         }
         self.info = ScorerInfo(
-            name="style",
+            name=name,
             version="1",
-            weights_hash=content_hash([aligner, thresholds.model_dump(), _NEAR_S]),
-            family=join([FAMILY, "whisper"]),
+            weights_hash=content_hash([made_of, thresholds.model_dump(), _NEAR_S]),
+            family=join(families),
             component="style",
             unit="fraction",
             direction=Direction.HIGHER,
@@ -85,8 +96,8 @@ class StyleCompliance:
     def _whole(self, item: Item, samples: Samples, words: Sequence[str]) -> dict[str, float]:
         if not words:
             return {}
-        own = baseline(item)
-        clip = _scale(prosody(samples, item.text))
+        own = baseline(item, self._pitch)
+        clip = self._scale(samples, item.text)
         usual = on_scale(own.rate, own.pitch_hz, own.level_db)
         return {word: self._reached(word, clip, usual) for word in words}
 
@@ -95,6 +106,8 @@ class StyleCompliance:
             return {}
         if item.text is None:
             raise _Unmeasured("directives without the text that they stand in")
+        if self._align is None:
+            raise _Unmeasured(f"scorer {self.info.name} judges no directives within a text")
         words = self._align(samples, item.text, item.language)
         if not words:
             raise _Unmeasured("no word of the text was found in the clip")
@@ -115,8 +128,19 @@ class StyleCompliance:
         outside = [one for one in words if one not in inside]
         if not inside or not outside:
             raise _Unmeasured(f"({word}): it needs words within its span and others beside it")
-        part, rest = (_measured(samples, text, some) for some in (inside, outside))
+        part, rest = (self._of_words(samples, text, some) for some in (inside, outside))
         return self._reached(word, part, rest)
+
+    def _scale(self, samples: Samples, text: str | None) -> list[float]:
+        found = prosody(samples, text)
+        pitch = found.pitch_hz if self._pitch is None else self._pitch(samples)
+        return on_scale(found.articulation_rate, pitch, found.level_db)
+
+    def _of_words(self, samples: Samples, text: str, words: Sequence[TimedWord]) -> list[float]:
+        """Pace, pitch and level of some words: their sound laid end to end."""
+        pieces = [samples[round(one.begin_s * RATE) : round(one.end_s * RATE)] for one in words]
+        said = " ".join(text[one.start : one.end] for one in words)
+        return self._scale(np.concatenate(pieces), said)
 
     def _reached(self, word: str, value: Sequence[float], usual: Sequence[float]) -> float:
         index = next(i for i, pair in enumerate(DIMENSIONS.values()) if word in pair)
@@ -137,7 +161,15 @@ def asked_words(instruction: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_ASKED[word] for word in said if word in _ASKED))
 
 
-def baseline(item: Item) -> VoiceStatistics:
+def pyin_pitch(samples: Samples) -> float | None:
+    """Median of the voiced frames by pYIN (Mauch and Dixon 2014), of librosa: another tracker than ours."""
+    import librosa
+
+    found, voiced, _ = librosa.pyin(samples, fmin=60.0, fmax=500.0, sr=RATE, hop_length=256)
+    return float(np.median(found[voiced])) if bool(voiced.any()) else None
+
+
+def baseline(item: Item, pitch: Pitch | None = None) -> VoiceStatistics:
     """How the voice speaks by itself: what the item says, else pitch and level of its recording."""
     if item.baseline is not None:
         return item.baseline
@@ -149,18 +181,8 @@ def baseline(item: Item) -> VoiceStatistics:
         assert samples.failure is not None
         raise _Unmeasured(f"the voice asked for: {samples.failure.message}")
     found = prosody(samples, None)
-    return VoiceStatistics(1, None, found.pitch_hz, found.level_db)
-
-
-def _scale(found: Prosody) -> list[float]:
-    return on_scale(found.articulation_rate, found.pitch_hz, found.level_db)
-
-
-def _measured(samples: Samples, text: str, words: Sequence[TimedWord]) -> list[float]:
-    """Pace, pitch and level of some words: their sound laid end to end."""
-    pieces = [samples[round(one.begin_s * RATE) : round(one.end_s * RATE)] for one in words]
-    said = " ".join(text[one.start : one.end] for one in words)
-    return _scale(prosody(np.concatenate(pieces), said))
+    hz = found.pitch_hz if pitch is None else pitch(samples)
+    return VoiceStatistics(1, None, hz, found.level_db)
 
 
 def _pause_near(samples: Samples, words: list[TimedWord], at: int, least_s: float) -> bool:

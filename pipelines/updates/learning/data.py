@@ -1,7 +1,8 @@
 """What the learning runs are given: speech that is hard to hear, and preferences made of scores."""
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +29,7 @@ from trivox.platform.records import (
     Split,
 )
 from trivox.platform.store import Workspace
-from trivox.reward_models.composition import Composition
+from trivox.reward_models.composition import ComposedValue, Composition
 
 Wave = npt.NDArray[np.float32]
 SPEEDS = (0.9, 1.0, 1.15)
@@ -93,9 +94,11 @@ def scored_preferences(
     name: str,
     seed: int,
     least: float = 0.05,
+    most: int = 4,
 ) -> PreferenceSet:
-    """Candidates for each prompt, scored at once: the best is preferred to the worst where their totals are more
-    than `least` apart. The judges are scores, and the set says so: simulated. Answers are kept as rollouts."""
+    """Candidates for each prompt, scored at once: one is preferred to another where its total is more than `least`
+    above and no component of it is below; of each prompt the `most` pairs that are farthest apart. The judges are
+    scores, and the set says so: simulated. Answers are kept as rollouts."""
     ws, branch = asker.ws, prompts[0].branch
     asked = [(one, index) for one in prompts for index in range(candidates)]
     requests = [
@@ -114,18 +117,16 @@ def scored_preferences(
     answers = [
         asker.answered(items[r.prompt], branch, r.tokens, r.finish_reason, r.id) for r in rollouts
     ]
-    totals = {
-        r.id: c.total.value for r, c in zip(rollouts, composition.score(answers), strict=True)
-    }
+    scores = dict(zip([r.id for r in rollouts], composition.score(answers), strict=True))
     ws.tables.write(rollouts, branch=branch, round=name, part="candidates")
-    preferences, dropped = _pairs(rollouts, totals, least)
+    preferences, dropped = dominant_pairs(rollouts, scores, least, most)
     made = PreferenceSet(
         derived_id(
             "ps", ws.project, name, composition.info.weights_hash, [p.id for p in preferences]
         ),
         ws.project,
         name,
-        f"best-worst:{composition.info.name}@1",
+        f"dominance:{composition.info.name}@1",
         tuple(preferences),
         dropped,
     )
@@ -133,26 +134,45 @@ def scored_preferences(
     return made
 
 
-def _pairs(
-    rollouts: Sequence[Rollout], totals: dict[str, float | None], least: float
+def dominant_pairs(
+    rollouts: Sequence[Rollout], scores: Mapping[str, ComposedValue], least: float, most: int
 ) -> tuple[list[Preference], dict[str, int]]:
-    by_prompt: dict[str, list[tuple[float, Rollout]]] = {}
+    """Of each prompt the `most` pairs farthest apart of which one's total is more than `least` above the other's
+    and none of its components below; and how many prompts have none. What failed is in no pair."""
+    by_prompt: dict[str, list[Rollout]] = {}
     for one in rollouts:
-        if (total := totals[one.id]) is not None:
-            by_prompt.setdefault(one.prompt, []).append((total, one))
-    found, dropped = list[Preference](), {"too close": 0, "the same": 0}
-    for prompt, scored in by_prompt.items():
-        scored.sort(key=lambda pair: pair[0])
-        (low, worst), (high, best) = scored[0], scored[-1]
-        if worst.tokens == best.tokens or high - low <= least:
-            dropped["the same" if worst.tokens == best.tokens else "too close"] += 1
-            continue
-        id_ = derived_id("pf", best.id, worst.id)
-        margin = min(3.0, 1.0 + 4 * (high - low))
-        found.append(
-            Preference(id_, prompt, best.id, worst.id, margin, 1.0, (), (JudgeKind.SIMULATED,))
-        )
+        if scores[one.id].total.value is not None:
+            by_prompt.setdefault(one.prompt, []).append(one)
+    found, dropped = list[Preference](), {"no pair": 0}
+    for mine in by_prompt.values():
+        pairs = [
+            (_above(scores[a.id], scores[b.id]), a, b)
+            for a, b in itertools.permutations(mine, 2)
+            if a.tokens != b.tokens
+        ]
+        apart = sorted((p for p in pairs if p[0] > least), key=lambda pair: -pair[0])[:most]
+        found += [_preference(better, worse, gap) for gap, better, worse in apart]
+        dropped["no pair"] += not apart
     return found, dropped
+
+
+def _above(one: ComposedValue, other: ComposedValue) -> float:
+    """By how much a total is above another of which no component is higher, else 0."""
+    mine, theirs = _shares(one), _shares(other)
+    if one.total.value is None or other.total.value is None or mine.keys() < theirs.keys():
+        return 0.0
+    worse = any(mine[name] < theirs[name] for name in mine.keys() & theirs.keys())
+    return 0.0 if worse else one.total.value - other.total.value
+
+
+def _shares(one: ComposedValue) -> dict[str, float]:
+    return {part.scorer: part.share for part in one.parts if isinstance(part.share, float)}
+
+
+def _preference(better: Rollout, worse: Rollout, gap: float) -> Preference:
+    id_, margin = derived_id("pf", better.id, worse.id), min(3.0, 1.0 + 4 * gap)
+    judges = (JudgeKind.SIMULATED,)
+    return Preference(id_, better.prompt, better.id, worse.id, margin, 1.0, (), judges)
 
 
 def _rollout(

@@ -12,7 +12,7 @@ from trivox.pipelines.updates.evaluating import compare, evaluate
 from trivox.pipelines.updates.learning.data import scored_preferences, spoken_set
 from trivox.pipelines.updates.recipe import UpdateRecipe
 from trivox.pipelines.updates.service import update
-from trivox.pipelines.updates.suites import HEARD, Suites
+from trivox.pipelines.updates.suites import Suites
 from trivox.pipelines.workspaces import init_workspace
 from trivox.platform.errors import NotFound, WorkError
 from trivox.platform.hashing import derived_id
@@ -25,19 +25,47 @@ from trivox.policy.resident import SLOTS
 from trivox.policy.speaker import Speaker
 from trivox.reward_models.cache import ScoreFile
 from trivox.reward_models.composition import Composition
+from trivox.reward_models.composition.config import CompositionConfig
 
 HARD = (0.10, 0.40)
 """WER at the start, on speech that is hard."""
 JUDGED = 4
-"""Times `held_out`: answers that asr and tts are judged on; fewer could not tell a tenth of WER from chance."""
+"""Times `held_out`: recordings that asr is judged on; fewer could not tell a tenth of WER from chance."""
 NOISES_DB = (15.0, 10.0, 5.0, 0.0, -2.0, -4.0, -6.0)
+
+MANNERS = ("heart high", "michael high", "emma high")
+"""What nano follows least of all that can be asked of a voice: about half of the way that the word means."""
+FOLLOWED = CompositionConfig.model_validate(
+    {
+        "name": "followed",
+        "version": 1,
+        "branch": "tts",
+        "combine": "mean",
+        "gate": [
+            {"scorer": name}
+            for name in ("audible", "end", "duration", "silence", "clipping", "clicks", "echo")
+        ],
+        "component": [
+            {"scorer": "style", "weight": 2.0, "clip": (0.0, 1.0)},
+            {
+                "scorer": "whisper-base-wer",
+                "weight": 1.0,
+                "normalise": {"by": "range", "worst": 1.0, "best": 0.0},
+                "clip": (0.0, 1.0),
+            },
+        ],
+    }
+)
+"""What takes are preferred by: how far they go as they were told, and the words that Whisper hears."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the runs are; TINY only shows that they run. dialogues: steps of PPO over dialogues."""
+    """How large the runs are; TINY only shows that they run. lines: sentences that tts takes are made of;
+    dialogues: steps of PPO over dialogues."""
 
     train: int
+    lines: int
     held_out: int
     steps: int
     dialogues: int
@@ -47,8 +75,10 @@ class Scale:
     parent: str = "nano"
 
 
-FULL = Scale(train=256, held_out=128, steps=60, dialogues=40, samples=8, users=64, candidates=4)
-TINY = Scale(train=8, held_out=4, steps=2, dialogues=2, samples=2, users=2, candidates=2)
+FULL = Scale(
+    train=256, lines=192, held_out=128, steps=60, dialogues=18, samples=8, users=192, candidates=6
+)
+TINY = Scale(train=8, lines=9, held_out=4, steps=2, dialogues=2, samples=2, users=2, candidates=2)
 
 
 def open_place(root: Path) -> Workspace:
@@ -100,8 +130,9 @@ def asr(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
 
 
 def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
-    """DPO on best against worst of several takes by the packaged reward of tts (Whisper, DistillMOS, Resemblyzer);
-    judged by PocketSphinx and DNSMOS on other sentences."""
+    """DPO on takes of sentences that are to be spoken high: preferred is what goes farther that way, by our pitch
+    tracker, and is understood no worse by Whisper. Judged on other sentences by the pitch of pYIN, and by what
+    PocketSphinx hears; both versions speak as in use."""
     backbone = Backbone.load(locate(resolve(ws, scale.parent).artefact, ws.root))
     asker = Asker(ws, Speaker(backbone, backbone.lm, SLOTS))
     made = _preferences(ws, asker, seed, scale)
@@ -112,14 +143,22 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "parent": scale.parent,
             "preferences": [made.id],
             "seed": seed,
-            "dpo": {"epochs": 2, "batch_size": 8, "learning_rate": 5e-5, "sft_weight": 0.5},
+            "dpo": {"epochs": 1, "batch_size": 8, "learning_rate": 2e-4, "sft_weight": 0.5},
         }
     )
-    prompts = builtin_prompts(ws, "learn-lines", train=0, test=JUDGED * scale.held_out, seed=100)
+    prompts = builtin_prompts(
+        ws, "learn-manner-test", train=0, test=3 * scale.held_out, seed=100, manners=MANNERS
+    )
     suites = Suites.model_validate(
         {
-            "tts": {"prompts": prompts.reference, "count": JUDGED * scale.held_out},
-            "tie": {"dnsmos": 0.05},
+            "tts": {
+                "prompts": prompts.reference,
+                "count": 3 * scale.held_out,
+                "main": "style-pyin",
+                "scorers": ["style-pyin", "pocketsphinx-wer", "dnsmos"],
+            },
+            # The others are looked at by themselves and break no tie.
+            "tie": {"style-pyin": 0.02, "pocketsphinx-wer": 100.0, "dnsmos": 5.0},
         }
     )
     return _learned(ws, recipe, f"learn-tts-{seed}", {"held-out": suites})
@@ -127,8 +166,10 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
 
 def realtime(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
     """PPO over dialogues of three turns on the rubric's rules, by the words that the policy writes; judged with
-    other users by the same reward, and by the words that Whisper hears in its speech. Both versions speak at the
-    temperature of the training: the lower one of use leaves the written words little to win."""
+    other users by the same reward, with some of them also by the words that Whisper hears in its speech. Both
+    versions speak at the temperature of the training.
+
+    Only words are rewarded, so only they are learned; each turn is judged by its own reward."""
     recipe = UpdateRecipe.model_validate(
         {
             "algorithm": "ppo",
@@ -139,27 +180,26 @@ def realtime(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "watch": {"scorers": ["pocketsphinx-wer"], "prompts": 4, "every": 10},
             "ppo": {
                 "steps": scale.dialogues,
-                "prompts": 4,
-                "samples": max(2, scale.samples * 3 // 8),
+                "prompts": 3 * scale.samples,
+                "samples": 1,
                 "max_tokens": 320,
-                "learning_rate": 3e-4,
-                "inner_epochs": 1,
-                "critic_warmup": min(3, scale.dialogues - 1),
-                "kl_target": 0.05,
+                "learning_rate": 2e-3,
+                "warmup_steps": 1,
+                "minibatch_turns": 24,
+                "inner_epochs": 2,
+                "critic_warmup": 1,
+                "turn_discount": 0.0,
+                "decay": 0.97,
+                "value_decay": 1.0,
+                "learns": "words",
             },
         }
     )
-    suites = Suites.model_validate(
-        {
-            "realtime": {
-                "count": scale.users,
-                "scorers": ["pocketsphinx-wer"],
-                "heard": True,
-                "temperature": 1.0,
-            }
-        }
-    )
-    return _learned(ws, recipe, f"learn-realtime-{seed}", {"held-out": suites})
+    asked = {"count": scale.users, "temperature": 1.0}
+    written = Suites.model_validate({"realtime": asked | {"scorers": []}})
+    heard = {"count": max(2, scale.users // 4), "scorers": ["pocketsphinx-wer"], "heard": True}
+    by_ear = Suites.model_validate({"realtime": asked | heard})
+    return _learned(ws, recipe, f"learn-realtime-{seed}", {"held-out": written, "by-ear": by_ear})
 
 
 EXPERIMENTS: dict[Branch, Callable[[Workspace, int, Scale], dict[str, Any]]] = {
@@ -167,7 +207,6 @@ EXPERIMENTS: dict[Branch, Callable[[Workspace, int, Scale], dict[str, Any]]] = {
     Branch.TTS: tts,
     Branch.REALTIME: realtime,
 }
-MAIN = {Branch.ASR: "transcript-errors", Branch.TTS: "win_rate", Branch.REALTIME: HEARD}
 
 
 def _learned(
@@ -246,11 +285,13 @@ def _clean(ws: Workspace, scale: Scale) -> str:
 
 def _preferences(ws: Workspace, asker: Asker, seed: int, scale: Scale) -> PreferenceSet:
     """Made once for a seed and taken from the store afterwards."""
-    name = f"learn-tts-{seed}-{scale.train}"
+    name = f"learn-manner-{seed}-{scale.lines}"
     if known := ws.records.find(PreferenceSet, project=ws.project, round=name):
         return known[0]
-    lines = builtin_prompts(ws, f"learn-train-{seed}", train=scale.train, test=0, seed=200 + seed)
+    lines = builtin_prompts(
+        ws, f"learn-manner-{seed}", train=scale.lines, test=0, seed=200 + seed, manners=MANNERS
+    )
     prompts = [ws.records.get(Prompt, id_) for id_ in lines.prompts(Split.TRAIN)]
-    composition = Composition.of("tts", ScoreFile.of(ws.root))
+    composition = Composition.of(FOLLOWED, ScoreFile.of(ws.root))
     sampling = Sampling(0.8, max_tokens=700)
     return scored_preferences(asker, prompts, composition, sampling, scale.candidates, name, seed)

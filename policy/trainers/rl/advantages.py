@@ -11,25 +11,36 @@ EPSILON = 1e-4
 
 
 def gae(
-    rewards: Tensor, values: Tensor, mask: Tensor, discount: float, decay: float, after: Tensor
+    rewards: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    discount: float,
+    decay: float,
+    after: Tensor,
+    onward: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Advantages and returns (Schulman et al. 2016, equations 11 to 16), both float [B, T], 0 where no mask is.
 
     rewards, values, mask [B, T]: one step per action, in order; steps outside the mask (what the policy did not
     choose) are passed over: the reward of such a step belongs to the action before it. after [B]: the value of
-    what follows the last action, 0 where the episode ended by itself. discount is gamma, decay is lambda.
+    what follows the last action, 0 where the episode ended by itself. discount is gamma, decay is lambda; onward
+    [B, T] multiplies gamma from a step to the next one, 1 everywhere where it is None.
     """
     advantages = torch.zeros_like(values)
     following, carried = after.clone(), torch.zeros_like(after)
-    owed = torch.zeros_like(after)
+    owed, lasting = torch.zeros_like(after), torch.ones_like(after)
     for step in reversed(range(values.shape[1])):
         here = mask[:, step]
         reward = rewards[:, step] + owed
-        delta = reward + discount * following - values[:, step]
-        carried = torch.where(here, delta + discount * decay * carried, carried)
+        if onward is not None:
+            lasting = lasting * onward[:, step]
+        gamma = discount * lasting
+        delta = reward + gamma * following - values[:, step]
+        carried = torch.where(here, delta + gamma * decay * carried, carried)
         advantages[:, step] = torch.where(here, carried, 0.0)
         following = torch.where(here, values[:, step], following)
         owed = torch.where(here, torch.zeros_like(owed), reward)
+        lasting = torch.where(here, torch.ones_like(lasting), lasting)
     return advantages, torch.where(mask, advantages + values, 0.0)
 
 

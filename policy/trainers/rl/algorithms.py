@@ -81,7 +81,7 @@ class GRPO:
         ]
 
     def loss(self, part: Minibatch, now: Said, step: int) -> tuple[Tensor, Figures]:
-        settings, mask = self.settings, part.batch.chosen
+        settings, mask = self.settings, part.learned
         ratio = importance_ratio(now.logprobs, part.old, mask, settings.normalisation)
         losses = clipped_objective(ratio, part.advantages, settings.clip_low, settings.clip_high)
         losses = losses * part.agreement.weights
@@ -90,6 +90,7 @@ class GRPO:
             losses = losses + self.controller.coefficient * penalty
         loss = aggregated(losses, mask, settings.normalisation, settings.max_tokens)
         loss = _explored(loss, now, mask, settings.entropy_coefficient)
+        loss = loss + _drift(part, now, settings.hold_coefficient)
         return loss, _clipped(ratio, mask, settings.clip_low, settings.clip_high)
 
     def figures(self, parts: Sequence[Minibatch]) -> Figures:
@@ -106,11 +107,13 @@ class PPO:
         return list(episodes)
 
     def prepared(self, parts: Sequence[Minibatch], episodes: Sequence[Episode]) -> list[Minibatch]:
-        return with_gae(parts, episodes, self.settings, self.controller.coefficient)
+        made = with_gae(parts, episodes, self.settings, self.controller.coefficient)
+        self.critic.settle(made)
+        return made
 
     def loss(self, part: Minibatch, now: Said, step: int) -> tuple[Tensor, Figures]:
-        settings, mask = self.settings, part.batch.chosen
-        values = self.critic(now.hidden)
+        settings, mask = self.settings, part.learned
+        values = self.critic(now.hidden, part.batch.numbers)
         value_loss = clipped_value_loss(
             values, part.values, part.returns, mask, settings.value_clip
         )
@@ -122,6 +125,7 @@ class PPO:
         losses = losses * part.agreement.weights
         policy_loss = aggregated(losses, mask, "dapo", settings.max_tokens)
         policy_loss = _explored(policy_loss, now, mask, settings.entropy_coefficient)
+        policy_loss = policy_loss + _drift(part, now, settings.hold_coefficient)
         # The value head reads detached states, so the sum of both losses mixes no gradients.
         clipped = _clipped(ratio, mask, settings.clip_low, settings.clip_high)
         return policy_loss + value_loss, figures | clipped
@@ -134,6 +138,14 @@ class PPO:
 def _explored(loss: Tensor, now: Said, mask: Tensor, coefficient: float) -> Tensor:
     """The loss less the entropy bonus; without a weight nothing is added to the graph."""
     return loss - coefficient * now.entropy[mask].mean() if coefficient else loss
+
+
+def _drift(part: Minibatch, now: Said, coefficient: float) -> Tensor | float:
+    """What holds the tokens that nothing is learned of at the reference; 0 where there are none."""
+    held = part.batch.chosen & ~part.learned
+    if not coefficient or not bool(held.any()):
+        return 0.0
+    return coefficient * kl_estimate(now.logprobs, part.reference, "k3")[held].mean()
 
 
 def _clipped(ratio: Tensor, mask: Tensor, low: float, high: float) -> Figures:

@@ -90,7 +90,7 @@ class Batch:
     there; chosen bool [R, T]: the constraint left the policy a choice, so it is an action; starts int64 [R]: the
     position of the first completion token; generated float64 [R, T]: log-probabilities at generation; choices:
     bool [U, V], the distinct sets of tokens that might follow, and choice int64 [R, T] which of them; temperature
-    float64 [R]; episodes int64 [R]: which episode the turn is of.
+    float64 [R]; episodes int64 [R]: which episode the turn is of; numbers int64 [R]: its place there, from 0.
     """
 
     inputs: dict[str, Tensor]
@@ -103,6 +103,7 @@ class Batch:
     choice: Tensor
     temperature: Tensor
     episodes: Tensor
+    numbers: Tensor
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -117,9 +118,14 @@ class Batch:
         return Batch(moved, **rest)
 
 
-def batch_of(turns: Sequence[PolicyTurn], episodes: Sequence[int], pad: int) -> Batch:
-    """The turns as tensors. Raises WorkError for a token that its constraint forbids: constraint and completion
-    do not belong together."""
+def batch_of(
+    turns: Sequence[PolicyTurn],
+    episodes: Sequence[int],
+    pad: int,
+    numbers: Sequence[int] | None = None,
+) -> Batch:
+    """The turns as tensors; without numbers each is the first of its episode. Raises WorkError for a token that
+    its constraint forbids: constraint and completion do not belong together."""
     width = max(len(turn.completion) for turn in turns)
     sets = _Sets()
     choice = torch.tensor([sets.walk(turn, index, width) for index, turn in enumerate(turns)])
@@ -136,6 +142,7 @@ def batch_of(turns: Sequence[PolicyTurn], episodes: Sequence[int], pad: int) -> 
         choice=choice,
         temperature=torch.tensor([turn.temperature for turn in turns], dtype=torch.float64),
         episodes=torch.tensor(list(episodes)),
+        numbers=torch.tensor(list(numbers or [0] * len(turns))),
     )
 
 

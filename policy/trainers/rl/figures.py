@@ -47,6 +47,8 @@ def known_before(parts: Sequence[Minibatch]) -> Figures:
     actions = sum(int(part.batch.chosen.sum()) for part in parts)
     if not actions:
         raise WorkError("the constraint left the policy no choice in any token of the step")
+    if not any(bool(part.learned.any()) for part in parts):
+        raise WorkError("no token of the step is a word, and learns is 'words': set it to 'all'")
     kl = sum(float((part.old - part.reference)[part.batch.chosen].sum()) for part in parts)
     return {
         "kl": kl / actions,

@@ -18,10 +18,12 @@ from trivox.policy.trainers.rl.reference import Reference
 class Minibatch:
     """old, reference: log-probabilities float [R, T] by the policy before the update and by the reference; values
     of the critic before the update; agreement with the engine; advantages and returns are filled in once they are
-    known. rows: the numbers of its turns among those of the step."""
+    known. learned bool [R, T]: the actions that the loss is of. rows: the numbers of its turns among those of the
+    step."""
 
     batch: Batch
     rows: tuple[int, ...]
+    learned: Tensor
     old: Tensor
     reference: Tensor
     values: Tensor
@@ -42,15 +44,21 @@ def minibatches(
     pad: int,
     bounds: Bounds,
     rng: np.random.Generator,
+    learnable: Tensor | None = None,
 ) -> list[Minibatch]:
-    """All turns of the episodes, shuffled, in minibatches. Raises WorkError as `compare` and `batch_of` do."""
-    turns = [(turn, index) for index, one in enumerate(episodes) for turn in one.turns]
+    """All turns of the episodes, shuffled, in minibatches. learnable bool [V]: the tokens that the loss is of,
+    none: all. Raises WorkError as `compare` and `batch_of` do."""
+    turns = [(turn, at) for at, one in enumerate(episodes) for turn in one.turns]
+    numbers = [number for one in episodes for number in range(len(one.turns))]
     order = rng.permutation(len(turns)).tolist()
     made = []
     for begin in range(0, len(order), size):
         rows = order[begin : begin + size]
-        batch = batch_of([turns[row][0] for row in rows], [turns[row][1] for row in rows], pad)
-        made.append(_known(model, reference, critic, batch.to(model.device), tuple(rows), bounds))
+        chosen, owners = zip(*[turns[row] for row in rows], strict=True)
+        batch = batch_of(chosen, owners, pad, [numbers[row] for row in rows])
+        batch = batch.to(model.device)
+        learned = batch.chosen if learnable is None else batch.chosen & learnable[batch.tokens]
+        made.append(_known(model, reference, critic, batch, tuple(rows), learned, bounds))
     return made
 
 
@@ -61,12 +69,13 @@ def _known(
     critic: nn.Module | None,
     batch: Batch,
     rows: tuple[int, ...],
+    learned: Tensor,
     bounds: Bounds,
 ) -> Minibatch:
     now = said(model, batch)
     with reference.using() as other:
         theirs = said(other, batch).logprobs
     empty = torch.zeros_like(now.logprobs)
-    values = empty if critic is None else critic(now.hidden)
+    values = empty if critic is None else critic(now.hidden, batch.numbers)
     agreement = compare(batch, now.logprobs, bounds)
-    return Minibatch(batch, rows, now.logprobs, theirs, values, agreement, empty, empty)
+    return Minibatch(batch, rows, learned, now.logprobs, theirs, values, agreement, empty, empty)

@@ -53,6 +53,7 @@ from trivox.policy.trainers.rl.reference import AdapterOff, FrozenCopy, Referenc
 from trivox.policy.trainers.rl.settings import GRPOSettings, PolicyGradientSettings, PPOSettings
 from trivox.policy.trainers.rl.sources import EpisodeSource
 from trivox.policy.trainers.rl.watchers import Bound, Guard, Probe, Stateful, TextWatcher, Watcher
+from trivox.policy.vocabulary import TokenMap
 
 OnStep = Callable[[int, int, Figures], None]
 
@@ -143,6 +144,7 @@ class Run:
         self.reference: Reference = FrozenCopy(self.model) if self.full else AdapterOff(self.model)
         self.algorithm = algorithm(int(backbone.lm.config.get_text_config().hidden_size))
         self.optimiser = self._optimiser()
+        self.learnable = self._learnable(backbone.tokens)
         single = backbone.lm.dtype == torch.float32
         if settings.train_tokens and not single:
             raise ConfigError(
@@ -170,6 +172,13 @@ class Run:
             rank, alpha = self.settings.lora_rank, self.settings.lora_alpha
             config = lora_config(backbone.lm, rank, alpha, whole)
             return get_peft_model(backbone.lm, config)
+
+    def _learnable(self, tokens: TokenMap) -> torch.Tensor | None:
+        """bool [V] of the tokens that the loss is of; None: all."""
+        if self.settings.learns == "all":
+            return None
+        sounds = [tokens.is_audio(index) for index in range(tokens.vocab_size)]
+        return ~torch.tensor(sounds, device=self.model.device)
 
     def _optimiser(self) -> torch.optim.Optimizer:
         policy = [weight for weight in self.model.parameters() if weight.requires_grad]
@@ -252,6 +261,7 @@ class Run:
                 self.pad,
                 bounds,
                 rng,
+                self.learnable,
             ),
             episodes,
         )

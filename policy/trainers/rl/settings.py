@@ -35,6 +35,12 @@ class PolicyGradientSettings(BaseModel):
     staleness: int = Field(0, ge=0, le=1)
     """How many steps older than the policy that learns the one may be that drew an answer. 0: each step draws,
     rewards and learns; 1: the answers of the next step are drawn while those of this one are rewarded."""
+    learns: Literal["all", "words"] = "all"
+    """Which of the tokens that it chose the loss is of: all, or words: text and the end alone. Where only words
+    are rewarded, the audio between them, most of a spoken turn, adds noise to the gradient."""
+    hold_coefficient: float = Field(1.0, ge=0)
+    """With learns = "words": weight of the KL divergence of all other tokens from the reference, in the loss, so
+    that the sound stays as it was."""
     clip_low: float = Field(0.2, gt=0, lt=1)
     """The ratio to the old policy counts down to 1 - clip_low."""
     clip_high: float = Field(0.2, gt=0)
@@ -64,9 +70,14 @@ class PolicyGradientSettings(BaseModel):
     """Whether activations are computed again in the backward pass: less memory, a third more time."""
 
     def identity(self) -> dict[str, Any]:
-        """What the result depends on, in JSON. A staleness of 0 is what runs had before there was another."""
+        """What the result depends on, in JSON; without what runs had before there was another choice."""
         told = self.model_dump(mode="json", exclude={"checkpoint_every", "recompute"})
-        return {key: value for key, value in told.items() if (key, value) != ("staleness", 0)}
+        before = {"staleness": 0, "learns": "all", "value_decay": None, "turn_discount": 1.0}
+        if self.learns == "all":
+            del told["hold_coefficient"]
+        return {
+            key: value for key, value in told.items() if key not in before or before[key] != value
+        }
 
 
 class GRPOSettings(PolicyGradientSettings):
@@ -88,8 +99,14 @@ class PPOSettings(PolicyGradientSettings):
 
     discount: float = Field(1.0, gt=0, le=1)
     """gamma: of rewards that come a step later."""
+    turn_discount: float = Field(1.0, ge=0, le=1)
+    """gamma is multiplied by it from one turn of a dialogue to the next; 0: each turn is judged by its own reward
+    alone, which is less noisy where replies change little of what follows."""
     decay: float = Field(0.95, ge=0, le=1)
     """lambda of generalised advantage estimation."""
+    value_decay: float | None = Field(None, ge=0, le=1)
+    """lambda of the returns that the value head learns; none: as decay. With long turns and one reward at their
+    end 1 is wanted (decoupled GAE of VC-PPO, Yuan et al. 2025): else it learns from its own wrong values."""
     value_learning_rate: float = Field(1e-3, gt=0)
     """Of AdamW on the value head."""
     value_clip: float = Field(0.2, gt=0)

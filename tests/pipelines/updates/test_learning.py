@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from trivox.pipelines.updates.learning.__main__ import main
-from trivox.pipelines.updates.learning.data import noisy, texts
+from trivox.pipelines.updates.learning.data import dominant_pairs, noisy, texts
 from trivox.pipelines.updates.learning.report import pooled, summary, wins
-from trivox.platform.records import Split
+from trivox.platform.records import Failure, Split
+from trivox.platform.scoring import Value
+from trivox.reward_models.composition.compose import ComposedValue, Part, PartState, ScorerRole
 
 
 def run_of(branch: str, seed: int, rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -58,6 +61,31 @@ def test_splits_share_no_request() -> None:
     found = {split: texts(split, 20, 0) for split in Split}
     assert all(len(set(one)) == 20 for one in found.values())
     assert not set(found[Split.TRAIN]) & set(found[Split.TEST])
+
+
+def scored(total: float | None, **shares: float) -> ComposedValue:
+    parts = [Part(n, ScorerRole.REWARD, PartState.COUNTED, 1.0, share=s) for n, s in shares.items()]
+    failure = Failure("component_failed", "no sound") if total is None else None
+    return ComposedValue(Value(total, failure=failure), tuple(parts))
+
+
+def test_what_is_better_in_one_thing_and_worse_in_another_is_no_pair() -> None:
+    """a follows better than b and is understood worse: no pair, though its total is higher. Both are above c in
+    all; d failed and stands in no pair. Of the two pairs the one farther apart comes first, .9 - .4 and .6 - .4,
+    with margins 1 + 4 x .5 and 1 + 4 x .2."""
+    scores = {
+        "a": scored(0.9, style=1.0, wer=0.7),
+        "b": scored(0.6, style=0.5, wer=0.8),
+        "c": scored(0.4, style=0.4, wer=0.4),
+        "d": scored(None, style=0.1),
+    }
+    takes: Any = [SimpleNamespace(id=n, prompt="p", tokens=(i,)) for i, n in enumerate(scores)]
+    found, dropped = dominant_pairs(takes, scores, least=0.05, most=4)
+    assert [(one.chosen, one.rejected) for one in found] == [("a", "c"), ("b", "c")]
+    assert [one.margin for one in found] == [pytest.approx(3.0), pytest.approx(1.8)]
+    assert dropped == {"no pair": 0}
+    assert len(dominant_pairs(takes, scores, least=0.05, most=1)[0]) == 1
+    assert dominant_pairs(takes, scores, least=0.6, most=4) == ([], {"no pair": 1})
 
 
 @pytest.mark.slow

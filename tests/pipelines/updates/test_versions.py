@@ -117,6 +117,21 @@ def test_a_comparison_by_hand() -> None:
         compared(before, after[:1], Branch.ASR, suites)
 
 
+def test_a_suite_names_what_prompts_are_won_by() -> None:
+    """Errors fall and the rubric falls too: won by the errors, lost by the rubric. What nobody measured wins
+    nothing."""
+    before, after = rows(("a", 0.5, 0.8), ("b", 0.4, 0.5)), rows(("a", 0.2, 0.2), ("b", 0.1, 0.1))
+
+    def wins(main: str | None) -> int:
+        suites = Suites.model_validate({"asr": {"main": main}})
+        found: int = compared(before, after, Branch.ASR, suites).results["win_rate"]["wins"]
+        return found
+
+    assert [wins(None), wins("transcript-errors"), wins("rubric")] == [2, 2, 0]
+    with pytest.raises(ConfigError, match="suites.asr.main is 'dnsmos', which is not measured"):
+        wins("dnsmos")
+
+
 def test_what_says_nothing_where_it_is_bad_is_inferior() -> None:
     """Ten prompts, errors halved where there are any; the candidate fails on two, where the baseline fails on one:
     one more of ten is more than 2%. With as many failures as before it passes."""

@@ -9,8 +9,9 @@ import soxr
 from trivox.platform.audio.style_words import VoiceStatistics, voice_statistics
 from trivox.platform.scoring import Clip, Item
 from trivox.reward_models.acoustic.measures import ProsodyMeasure, prosody
-from trivox.reward_models.acoustic.style import StyleCompliance, asked_words
+from trivox.reward_models.acoustic.style import StyleCompliance, asked_words, pyin_pitch
 from trivox.reward_models.audio_checks import Samples
+from trivox.reward_models.registry import build
 from trivox.reward_models.verifiable.recognisers import TimedWord
 
 RATE = 16_000
@@ -98,6 +99,22 @@ def test_a_part_is_compared_with_the_rest_by_hand() -> None:
     assert directed(samples, where, (8, end, "high"), (8, end, "soft")) == 1.0
     assert directed(samples, where, (8, end, "high"), (8, end, "loud")) == 0.5
     assert directed(samples, where, (0, 7, "low")) == 1.0
+
+
+def test_another_tracker_hears_the_same_pitch_by_hand() -> None:
+    """A voice of 120 Hz, and 0.7 semitones above it: half of the 1.4 that make it high, and no part of low. Words
+    within a text are not this scorer's."""
+    samples, _ = tones((1.5, 120 * 2 ** (0.7 / 12), 1))
+    assert pyin_pitch(samples) == pytest.approx(120 * 2 ** (0.7 / 12), rel=0.005)
+    item = Item("r", samples, RATE, TEXT, "en", baseline=VoiceStatistics(1, 10.0, 120.0, -20.0))
+    asked = [replace(item, instruction=word) for word in ("speak high", "low")]
+    found = build("style-pyin").score([*asked, replace(item, directives=((0, 7, "low"),))])
+    assert [one.value for one in found[:2]] == [pytest.approx(0.5, abs=0.06), 0.0]
+    assert found[2].failure is not None and found[2].failure.kind == "unmeasured"
+
+
+def test_silence_has_no_pitch() -> None:
+    assert pyin_pitch(np.zeros(RATE, np.float32)) is None
 
 
 def test_a_pause_is_looked_for_where_it_was_asked() -> None:

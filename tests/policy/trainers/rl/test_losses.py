@@ -45,6 +45,20 @@ def test_gae_passes_over_what_was_not_chosen() -> None:
     torch.testing.assert_close(returns, rows([2.0575, 0, 1.35, 0, 2, 0]))
 
 
+@pytest.mark.parametrize("forced", [False, True])
+def test_gae_across_turns_by_hand(forced: bool) -> None:
+    """discount 1, decay 1, values 0: two turns of one action, rewards 1 and 4, gamma halved between them: the
+    first is worth 1 + 0.5 * 4 = 3. So it is where it ends in a forced token that holds its reward."""
+    if not forced:
+        mask, rewards, onward = torch.ones(1, 2, dtype=torch.bool), rows([1, 4]), rows([0.5, 0.5])
+    else:
+        mask = torch.tensor([[True, False, True]])
+        rewards, onward = rows([0, 1, 4]), rows([1, 0.5, 0.5])
+    nothing = torch.zeros_like(rewards)
+    found, _ = gae(rewards, nothing, mask, 1.0, 1.0, torch.zeros(1), onward)
+    assert found[mask].tolist() == [3.0, 4.0]
+
+
 def test_gae_looks_at_what_follows() -> None:
     """One action, reward 1, value 0, then a state of value 10 at discount 0.9: 1 + 9 = 10."""
     mask = torch.ones(1, 1, dtype=torch.bool)
