@@ -1,5 +1,6 @@
 """Rounds of the branches that learn from rewards, whole: a tiny model that is trained, measured and decided on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from trivox.platform.records import (
 from trivox.platform.store import Workspace
 from trivox.platform.store.budgets import set_budget
 from trivox.policy.trainers.rl.settings import PPOSettings
+from trivox.policy.trainers.rl.watchers import WatcherStop
 
 SUITE = {"count": 2, "max_tokens": 8}
 DPO = {"epochs": 2, "batch_size": 2, "lora_rank": 2, "learning_rate": 0.01, "checkpoint_every": 1}
@@ -199,3 +201,43 @@ def test_a_ppo_round_of_realtime(ws: Workspace) -> None:
     assert done.status is RoundStatus.DONE
     (made,) = ws.records.find(PolicyVersion, round=done.id)
     assert made.branch is Branch.REALTIME
+
+
+HACKABLE = """
+name = "longer"
+version = 1
+branch = "asr"
+combine = "mean"
+[[component]]
+scorer = "transcript-insertions"
+normalise = { by = "target", target = 20.0, tolerance = 20.0 }
+clip = [0.0, 1.0]
+"""
+"""The more words a transcript adds, the better: what no reward should say."""
+
+
+@pytest.mark.slow
+def test_a_round_whose_reward_is_exploited_stops_with_that_reason(
+    calls: Workspace, tmp_path: Path
+) -> None:
+    """Transcripts grow longer, as the reward wants; the watcher of length stops the round. The round says so, and
+    there is no version of it."""
+    composition = tmp_path / "longer.toml"
+    composition.write_text(HACKABLE)
+    learning = {"steps": 60, "prompts": 4, "samples": 8, "minibatch_turns": 32, "max_tokens": 40}
+    config = grpo(
+        reward={"composition": str(composition)},
+        grpo=RL | learning | {"learning_rate": 5e-3, "kl_coefficient": 0.0},
+        watch={
+            "prompts": 0,
+            "clips": 0,
+            "bounds": [{"figure": "length", "high": 1.3, "patience": 3, "relative": True}],
+        },
+    )
+    stopped = RoundService(calls).enqueue(config)
+    with pytest.raises(WatcherStop, match="watcher length"):
+        run_round(calls, stopped.id)
+    known = calls.records.get(Round, stopped.id)
+    assert known.status is RoundStatus.FAILED
+    assert "watcher length: " in (known.error or "") and "exploits the reward" in (known.error or "")
+    assert calls.records.find(PolicyVersion, round=stopped.id) == []
