@@ -239,5 +239,7 @@ def test_a_round_whose_reward_is_exploited_stops_with_that_reason(
         run_round(calls, stopped.id)
     known = calls.records.get(Round, stopped.id)
     assert known.status is RoundStatus.FAILED
-    assert "watcher length: " in (known.error or "") and "exploits the reward" in (known.error or "")
+    assert "watcher length: " in (known.error or "") and "exploits the reward" in (
+        known.error or ""
+    )
     assert calls.records.find(PolicyVersion, round=stopped.id) == []
