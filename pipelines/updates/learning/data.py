@@ -29,7 +29,7 @@ from trivox.platform.records import (
     Split,
 )
 from trivox.platform.store import Workspace
-from trivox.reward_models.composition import ComposedValue, Composition
+from trivox.reward_models.composition import Composition
 
 Wave = npt.NDArray[np.float32]
 SPEEDS = (0.9, 1.0, 1.15)
@@ -93,12 +93,11 @@ def scored_preferences(
     candidates: int,
     name: str,
     seed: int,
-    least: float = 0.05,
-    most: int = 4,
+    least: float = 0.1,
 ) -> PreferenceSet:
-    """Candidates for each prompt, scored at once: one is preferred to another where its total is more than `least`
-    above and no component of it is below; of each prompt the `most` pairs that are farthest apart. The judges are
-    scores, and the set says so: simulated. Answers are kept as rollouts."""
+    """Candidates for each prompt, scored at once: each of the best two is preferred to each of the worst two where
+    their totals are more than `least` apart. The judges are scores, and the set says so: simulated. Answers are
+    kept as rollouts."""
     ws, branch = asker.ws, prompts[0].branch
     asked = [(one, index) for one in prompts for index in range(candidates)]
     requests = [
@@ -117,16 +116,17 @@ def scored_preferences(
     answers = [
         asker.answered(items[r.prompt], branch, r.tokens, r.finish_reason, r.id) for r in rollouts
     ]
-    scores = dict(zip([r.id for r in rollouts], composition.score(answers), strict=True))
+    scores = composition.score(answers)
+    totals = {r.id: one.total.value for r, one in zip(rollouts, scores, strict=True)}
     ws.tables.write(rollouts, branch=branch, round=name, part="candidates")
-    preferences, dropped = dominant_pairs(rollouts, scores, least, most)
+    preferences, dropped = extreme_pairs(rollouts, totals, least)
     made = PreferenceSet(
         derived_id(
             "ps", ws.project, name, composition.info.weights_hash, [p.id for p in preferences]
         ),
         ws.project,
         name,
-        f"dominance:{composition.info.name}@1",
+        f"best-worst:{composition.info.name}@1",
         tuple(preferences),
         dropped,
     )
@@ -134,39 +134,26 @@ def scored_preferences(
     return made
 
 
-def dominant_pairs(
-    rollouts: Sequence[Rollout], scores: Mapping[str, ComposedValue], least: float, most: int
+def extreme_pairs(
+    rollouts: Sequence[Rollout], totals: Mapping[str, float | None], least: float
 ) -> tuple[list[Preference], dict[str, int]]:
-    """Of each prompt the `most` pairs farthest apart of which one's total is more than `least` above the other's
-    and none of its components below; and how many prompts have none. What failed is in no pair."""
-    by_prompt: dict[str, list[Rollout]] = {}
+    """Of each prompt the best two before the worst two, where their totals are more than `least` apart; and how
+    many pairs were dropped. What has no total stands in no pair."""
+    by_prompt: dict[str, list[tuple[float, Rollout]]] = {}
     for one in rollouts:
-        if scores[one.id].total.value is not None:
-            by_prompt.setdefault(one.prompt, []).append(one)
-    found, dropped = list[Preference](), {"no pair": 0}
-    for mine in by_prompt.values():
-        pairs = [
-            (_above(scores[a.id], scores[b.id]), a, b)
-            for a, b in itertools.permutations(mine, 2)
-            if a.tokens != b.tokens
-        ]
-        apart = sorted((p for p in pairs if p[0] > least), key=lambda pair: -pair[0])[:most]
-        found += [_preference(better, worse, gap) for gap, better, worse in apart]
-        dropped["no pair"] += not apart
+        if (total := totals[one.id]) is not None:
+            by_prompt.setdefault(one.prompt, []).append((total, one))
+    found, dropped = list[Preference](), {"too close": 0, "the same": 0}
+    for scored in by_prompt.values():
+        scored.sort(key=lambda pair: pair[0])
+        for (low, worse), (high, better) in itertools.product(scored[:2], scored[-2:]):
+            if better.tokens == worse.tokens:
+                dropped["the same"] += 1
+            elif high - low <= least:
+                dropped["too close"] += 1
+            else:
+                found.append(_preference(better, worse, high - low))
     return found, dropped
-
-
-def _above(one: ComposedValue, other: ComposedValue) -> float:
-    """By how much a total is above another of which no component is higher, else 0."""
-    mine, theirs = _shares(one), _shares(other)
-    if one.total.value is None or other.total.value is None or mine.keys() < theirs.keys():
-        return 0.0
-    worse = any(mine[name] < theirs[name] for name in mine.keys() & theirs.keys())
-    return 0.0 if worse else one.total.value - other.total.value
-
-
-def _shares(one: ComposedValue) -> dict[str, float]:
-    return {part.scorer: part.share for part in one.parts if isinstance(part.share, float)}
 
 
 def _preference(better: Rollout, worse: Rollout, gap: float) -> Preference:

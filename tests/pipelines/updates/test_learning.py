@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from trivox.pipelines.updates.learning.__main__ import main
-from trivox.pipelines.updates.learning.data import dominant_pairs, noisy, texts
+from trivox.pipelines.updates.learning.data import extreme_pairs, noisy, texts
 from trivox.pipelines.updates.learning.report import pooled, summary, wins
-from trivox.platform.records import Failure, Split
-from trivox.platform.scoring import Value
-from trivox.reward_models.composition.compose import ComposedValue, Part, PartState, ScorerRole
+from trivox.platform.records import Split
 
 
 def run_of(branch: str, seed: int, rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -63,29 +61,21 @@ def test_splits_share_no_request() -> None:
     assert not set(found[Split.TRAIN]) & set(found[Split.TEST])
 
 
-def scored(total: float | None, **shares: float) -> ComposedValue:
-    parts = [Part(n, ScorerRole.REWARD, PartState.COUNTED, 1.0, share=s) for n, s in shares.items()]
-    failure = Failure("component_failed", "no sound") if total is None else None
-    return ComposedValue(Value(total, failure=failure), tuple(parts))
-
-
-def test_what_is_better_in_one_thing_and_worse_in_another_is_no_pair() -> None:
-    """a follows better than b and is understood worse: no pair, though its total is higher. Both are above c in
-    all; d failed and stands in no pair. Of the two pairs the one farther apart comes first, .9 - .4 and .6 - .4,
-    with margins 1 + 4 x .5 and 1 + 4 x .2."""
-    scores = {
-        "a": scored(0.9, style=1.0, wer=0.7),
-        "b": scored(0.6, style=0.5, wer=0.8),
-        "c": scored(0.4, style=0.4, wer=0.4),
-        "d": scored(None, style=0.1),
+def test_the_best_two_are_preferred_to_the_worst_two() -> None:
+    """Totals .9, .6, .55, .2 and one that failed: .9 and .6 before .55 and .2, but .6 is too close to .55. Margins
+    are 1 + 4 x the distance, 3 at most: .35, .7 and .4 apart. Equal tokens are no pair."""
+    totals = {"a": 0.9, "b": 0.6, "c": 0.55, "d": 0.2, "e": None}
+    takes: Any = [SimpleNamespace(id=n, prompt="p", tokens=(i,)) for i, n in enumerate(totals)]
+    found, dropped = extreme_pairs(takes, totals, least=0.1)
+    pairs = {(one.chosen, one.rejected): one.margin for one in found}
+    assert pairs == {
+        ("a", "c"): pytest.approx(2.4),
+        ("a", "d"): pytest.approx(3.0),
+        ("b", "d"): pytest.approx(2.6),
     }
-    takes: Any = [SimpleNamespace(id=n, prompt="p", tokens=(i,)) for i, n in enumerate(scores)]
-    found, dropped = dominant_pairs(takes, scores, least=0.05, most=4)
-    assert [(one.chosen, one.rejected) for one in found] == [("a", "c"), ("b", "c")]
-    assert [one.margin for one in found] == [pytest.approx(3.0), pytest.approx(1.8)]
-    assert dropped == {"no pair": 0}
-    assert len(dominant_pairs(takes, scores, least=0.05, most=1)[0]) == 1
-    assert dominant_pairs(takes, scores, least=0.6, most=4) == ([], {"no pair": 1})
+    assert dropped == {"too close": 1, "the same": 0}
+    same: Any = [SimpleNamespace(id=n, prompt="p", tokens=(1,)) for n in totals]
+    assert extreme_pairs(same, totals, least=0.1) == ([], {"too close": 0, "the same": 4})
 
 
 @pytest.mark.slow
