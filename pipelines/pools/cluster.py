@@ -49,26 +49,28 @@ def fitting(wanted: Sequence[tuple[int, Resources]], there: Mapping[str, float])
     """How many workers of each kind the resources of a cluster hold side by side: as many as are wanted, or fewer,
     taken where there are most. Raises ConfigError where there is no room for one of each."""
     counts = [count for count, _ in wanted]
-    while missing := _missing(counts, [one for _, one in wanted], there):
+    kinds = [kind for _, kind in wanted]
+    while missing := lacking(list(zip(counts, kinds, strict=True)), there):
         largest = max(range(len(counts)), key=counts.__getitem__)
         if counts[largest] <= 1:
+            name, needed = next(iter(missing.items()))
             raise ConfigError(
-                f"workers need {missing[1]:g} of {missing[0]} and the cluster has {there.get(missing[0], 0):g}: "
+                f"workers need {needed:g} of {name} and the cluster has {there.get(name, 0):g}: "
                 "let each take less, do without some, or join a larger cluster"
             )
         counts[largest] -= 1
     return counts
 
 
-def _missing(
-    counts: Sequence[int], wants: Sequence[Resources], there: Mapping[str, float]
-) -> tuple[str, float] | None:
-    """A resource that there is not enough of, and how much is wanted."""
-    for name in ("CPU", "GPU", "memory"):
-        needed = sum(count * one.shares[name] for count, one in zip(counts, wants, strict=True))
-        if needed > there.get(name, 0) + 1e-6:
-            return name, needed
-    return None
+def lacking(
+    wanted: Sequence[tuple[int, Resources]], there: Mapping[str, float]
+) -> dict[str, float]:
+    """What so many workers of each kind need together of the resources that a cluster has too little of."""
+    needed = {
+        name: sum(count * one.shares[name] for count, one in wanted)
+        for name in ("CPU", "GPU", "memory")
+    }
+    return {name: share for name, share in needed.items() if share > there.get(name, 0.0) + 1e-6}
 
 
 class ResourceSection(BaseModel):

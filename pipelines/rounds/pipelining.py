@@ -4,12 +4,12 @@ The policy does not change within a round, so nothing is stale: only the order o
 and scores are those of one stage after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from trivox.pipelines.pools.cluster import Resources
+from trivox.pipelines.pools.cluster import Resources, lacking
 from trivox.pipelines.pools.pool import NoRoom, PoolMap, together
 from trivox.pipelines.pools.rollouts import RolloutRequest
 from trivox.pipelines.pools.units import chunks
@@ -74,34 +74,23 @@ def _has_room(ctx: RoundContext, rollouts: int, scores: int) -> bool:
     import ray
 
     pools = [_pool(ctx, ctx.config.rollout, rollouts), _pool(ctx, ctx.config.score, scores)]
-    there: Any = ray.cluster_resources
-    if lacking := lacks(there(), pools):
+    resources: Any = ray.cluster_resources
+    there = resources()
+    short = lacking(pools, there)
+    if short:
+        told = ", ".join(f"{n:g} {name} of {there.get(name, 0.0):g}" for name, n in short.items())
         say(
-            f"score.pipelined: both pools together want {lacking}: scores follow the rollouts; give Ray more "
-            "room, or the round fewer workers"
+            f"score.pipelined: both pools together want {told}: scores follow the rollouts; give Ray more room, "
+            "or the round fewer workers"
         )
-    return not lacking
+    return not short
 
 
 def _pool(
     ctx: RoundContext, asked: RolloutSection | ScoreSection, units: int
-) -> tuple[Resources, int]:
-    """What a worker of the pool takes, and how many there are to be."""
-    return asked.resources.resources, workers_for(ctx, asked.workers, units)
-
-
-def lacks(there: Mapping[str, float], pools: Sequence[tuple[Resources, int]]) -> str:
-    """What pools (of so many workers each) want together and these resources of a cluster do not have; empty where
-    there is room."""
-    wanted = {
-        "CPU": sum(one.cpus * count for one, count in pools),
-        "GPU": sum(one.gpus * count for one, count in pools),
-        "memory": sum(one.memory_gb * 2**30 * count for one, count in pools),
-    }
-    short = {name: share for name, share in wanted.items() if share > there.get(name, 0.0) + 1e-6}
-    return ", ".join(
-        f"{share:g} {name} of {there.get(name, 0.0):g}" for name, share in short.items()
-    )
+) -> tuple[int, Resources]:
+    """How many workers there are to be, and what each takes."""
+    return workers_for(ctx, asked.workers, units), asked.resources.resources
 
 
 @dataclass

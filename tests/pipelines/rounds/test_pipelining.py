@@ -15,10 +15,10 @@ import pytest
 from tests.pipelines.conftest import NOW, nano_record, prompt_set
 from tests.policy.conftest import write_backbone
 from trivox.pipelines.pools import pool
-from trivox.pipelines.pools.cluster import Resources
+from trivox.pipelines.pools.cluster import Resources, lacking
 from trivox.pipelines.rounds.config import RoundConfig
 from trivox.pipelines.rounds.context import RoundContext, Stopped, stage_run_id
-from trivox.pipelines.rounds.pipelining import lacks, produce_scored
+from trivox.pipelines.rounds.pipelining import produce_scored
 from trivox.pipelines.rounds.production import cpu_slots, requests_for
 from trivox.pipelines.rounds.stages import rollout, score
 from trivox.platform.records import (
@@ -195,11 +195,11 @@ def test_room_that_is_lost_leaves_the_rest_to_the_stages(
 
 def test_what_pools_lack() -> None:
     """4 of 1 CPU and half a GPU, 2 of 2 CPUs and 8 GiB: 8 CPUs, 2 GPUs, 16 GiB together."""
-    pools = [(Resources(1, 0.5), 4), (Resources(2, memory_gb=8), 2)]
+    pools = [(4, Resources(1, 0.5)), (2, Resources(2, memory_gb=8))]
     enough = {"CPU": 8.0, "GPU": 2.0, "memory": 16.0 * 2**30}
-    assert lacks(enough, pools) == ""
-    assert lacks(enough | {"CPU": 7.0}, pools) == "8 CPU of 7"
-    assert lacks({"CPU": 8.0, "memory": 2.0**34}, pools) == "2 GPU of 0"
+    assert lacking(pools, enough) == {}
+    assert lacking(pools, enough | {"CPU": 7.0}) == {"CPU": 8.0}
+    assert lacking(pools, {"CPU": 8.0, "memory": 2.0**34}) == {"GPU": 2.0}
 
 
 def test_a_ray_of_this_machine_has_room_by_what_the_workers_take() -> None:
