@@ -134,6 +134,12 @@ def prosody(name: str) -> Scorer:
     return ProsodyMeasure(name)
 
 
+def librosa_rate() -> Scorer:
+    from trivox.reward_models.acoustic.pace import LibrosaPace
+
+    return LibrosaPace()
+
+
 def style() -> Scorer:
     from trivox.reward_models.acoustic.style import StyleCompliance
 

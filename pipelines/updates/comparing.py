@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trivox.pipelines.updates.suites import Suites, better, names_of
+from trivox.pipelines.updates.suites import Suites, names_of
 from trivox.platform.errors import ConfigError
 from trivox.platform.records import Branch
 from trivox.platform.statistics.intervals import mean_interval, paired_bootstrap, told, win_rate
@@ -47,7 +47,7 @@ def compared(before: Rows, after: Rows, branch: Branch, suites: Suites) -> Compa
 def _judged(before: Rows, branch: Branch, suites: Suites) -> list[str]:
     """Figures of which more or less is better, the main one first."""
     # What the baseline never had cannot have got worse: blocks that draft, say, where there were none.
-    figures = [name for name in names_of(before) if better(name)]
+    figures = [name for name in names_of(before) if suites.better(name)]
     main = suites.main(branch)
     if suites.of(branch).main is not None and main not in figures:
         raise ConfigError(
@@ -133,7 +133,7 @@ def _verdict(row: Mapping[str, Any], figures: Sequence[str], suites: Suites) -> 
         one, other = row[f"{name}_before"], row[f"{name}_after"]
         if one is None or other is None:
             return FAILED
-        gain = better(name) * (other - one)
+        gain = suites.better(name) * (other - one)
         if abs(gain) > suites.tie.get(name, 0.0):
             return WIN if gain > 0 else LOSS
     return TIE
@@ -160,7 +160,7 @@ def _change(rows: Rows, name: str, suites: Suites) -> dict[str, Any]:
     after = [row[f"{name}_after"] for row in both]
     change = [new - old for old, new in zip(before, after, strict=True)]
     interval = paired_bootstrap(change, [row["prompt"] for row in both], suites.seed)
-    worst = interval.low if better(name) > 0 else -interval.high
+    worst = interval.low if suites.better(name) > 0 else -interval.high
     return (
         known
         | {

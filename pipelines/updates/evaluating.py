@@ -48,7 +48,9 @@ def compare(
     """
     before = evaluate(ws, baseline, branch, suites)
     after = evaluate(ws, candidate, branch, suites)
-    id_ = derived_id("ev", candidate.id, baseline.id, *_suite(ws, branch, suites), suites.margins)
+    rules = [one for one in (suites.tie, suites.wanted) if one]
+    about = [*_suite(ws, branch, suites), suites.margins, *rules]
+    id_ = derived_id("ev", candidate.id, baseline.id, *about)
     if known := ws.records.find(Evaluation, id=id_):
         return known[0]
     found: Compared = compared(before.per_item, after.per_item, branch, suites)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,14 @@ class Suites(Section):
     tie: dict[str, float] = Field(default_factory=dict)
     """Figure -> differences up to this are a tie between two answers; 0 for a figure that is not named."""
 
+    wanted: dict[str, Literal[-1, 1]] = Field(default_factory=dict)
+    """Figure -> whether more (1) or less (-1) of it is wanted on these prompts, of figures that are better neither
+    way by themselves: a lower pace where all prompts ask for slow speech."""
+
+    def better(self, figure: str) -> float:
+        """1 for a figure of which more is better, -1 where less is; 0 for one that is only watched."""
+        return float(self.wanted.get(figure, 0)) or better(figure)
+
     def of(self, branch: Branch) -> BranchSuite:
         found: BranchSuite = getattr(self, branch.value)
         return found
@@ -97,7 +105,7 @@ class Suites(Section):
 
 
 def better(figure: str) -> float:
-    """1 for a figure of which more is better, -1 where less is; 0 for one that is only watched."""
+    """As `Suites.better`, where nobody wants anything in particular."""
     if figure in (RUBRIC, HEARD, ACCEPTED):
         return 1.0
     direction = entry(figure).direction

@@ -98,8 +98,8 @@ def _tts(runs: Runs) -> dict[str, Any]:
         "at_least_200_decisive": win["decisive"] >= 200,
         "intelligibility_not_worse": wer["high"] is not None and wer["high"] <= 0.02,
     }
-    style, quality = (pooled(runs, "held-out", name) for name in ("style-pyin", "dnsmos"))
-    about = {"style_pyin": style, "pocketsphinx_wer": wer, "dnsmos": quality}
+    pace, quality = (pooled(runs, "held-out", name) for name in ("librosa-rate", "dnsmos"))
+    about = {"pace": pace, "pocketsphinx_wer": wer, "dnsmos": quality}
     return {"win_rate": win} | about | {"met": met}
 
 
