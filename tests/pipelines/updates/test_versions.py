@@ -132,6 +132,19 @@ def test_a_suite_names_what_prompts_are_won_by() -> None:
         wins("dnsmos")
 
 
+def test_a_suite_says_what_is_wanted_of_a_measure() -> None:
+    """Asked to be slow, the voice goes from 12 to 9 and from 10 to 11 letters a second: one won, one lost, and the
+    mean of -3 and +1 is within no margin but where less is wanted. Without that word pace wins nothing."""
+    before = [{"prompt": p, "librosa-rate": rate} for p, rate in (("a", 12.0), ("b", 10.0))]
+    after = [{"prompt": p, "librosa-rate": rate} for p, rate in (("a", 9.0), ("b", 11.0))]
+    slow = Suites.model_validate({"tts": {"main": "librosa-rate"}, "wanted": {"librosa-rate": -1}})
+    found = compared(before, after, Branch.TTS, slow).results
+    assert (found["win_rate"]["wins"], found["win_rate"]["losses"]) == (1, 1)
+    assert found["changes"]["librosa-rate"]["mean"] == pytest.approx(-1.0)
+    assert slow.better("librosa-rate") == -1 and slow.better("dnsmos") == 1
+    assert compared(before, after, Branch.TTS, Suites()).results["changes"] == {}
+
+
 def test_what_says_nothing_where_it_is_bad_is_inferior() -> None:
     """Ten prompts, errors halved where there are any; the candidate fails on two, where the baseline fails on one:
     one more of ten is more than 2%. With as many failures as before it passes."""

@@ -7,6 +7,7 @@ import pytest
 import soxr
 
 from trivox.platform.audio.style_words import VoiceStatistics, voice_statistics
+from trivox.platform.records import Direction
 from trivox.platform.scoring import Clip, Item
 from trivox.reward_models.acoustic.measures import ProsodyMeasure, prosody
 from trivox.reward_models.acoustic.style import StyleCompliance, asked_words, pyin_pitch
@@ -111,6 +112,20 @@ def test_another_tracker_hears_the_same_pitch_by_hand() -> None:
     found = build("style-pyin").score([*asked, replace(item, directives=((0, 7, "low"),))])
     assert [one.value for one in found[:2]] == [pytest.approx(0.5, abs=0.06), 0.0]
     assert found[2].failure is not None and found[2].failure.kind == "unmeasured"
+
+
+def test_pace_by_another_measure_by_hand() -> None:
+    """14 letters in stretches of 0.6 and 0.8 s with half a second of silence between them: 10 a second. Without a
+    sound, or a text, there is no pace."""
+    samples, _ = tones((0.6, 120, 1), (0.5, 120, 0), (0.8, 120, 1))
+    item = Item("r", samples, RATE, TEXT, "en")
+    scorer = build("librosa-rate")
+    found, silent, bare = scorer.score(
+        [item, replace(item, samples=samples * np.float32(0)), replace(item, text=None)]
+    )
+    assert found.value == pytest.approx(10, rel=0.05)
+    assert silent.failure is not None and bare.failure is not None
+    assert scorer.info.family == "librosa" and scorer.info.direction is Direction.NEITHER
 
 
 def test_silence_has_no_pitch() -> None:
