@@ -135,7 +135,7 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "parent": scale.parent,
             "preferences": [made.id],
             "seed": seed,
-            "dpo": {"epochs": 2, "batch_size": 8, "learning_rate": 2e-4, "sft_weight": 0.5},
+            "dpo": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-4, "sft_weight": 1.0},
         }
     )
     prompts = builtin_prompts(
