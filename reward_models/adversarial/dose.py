@@ -132,6 +132,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "clipping": ("clipping",),
     "clicks": ("clicks",),
     "style": ("style-undone",),
+    "style-pyin": ("style-undone",),
     "transcript-errors": ("misheard",),
     "transcript-insertions": ("added-words",),
     "transcript-repetition": ("loop",),
