@@ -146,7 +146,7 @@ def tts(ws: Workspace, seed: int, scale: Scale) -> dict[str, Any]:
             "parent": scale.parent,
             "preferences": [made.id],
             "seed": seed,
-            "dpo": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-4, "sft_weight": 1.0},
+            "dpo": {"epochs": 1, "batch_size": 8, "learning_rate": 5e-5, "sft_weight": 1.0},
         }
     )
     prompts = builtin_prompts(
