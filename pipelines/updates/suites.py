@@ -83,14 +83,18 @@ class Suites(Section):
     figure that is not named."""
     tie: dict[str, float] = Field(default_factory=dict)
     """Figure -> differences up to this are a tie between two answers; 0 for a figure that is not named."""
-
     wanted: dict[str, Literal[-1, 1]] = Field(default_factory=dict)
     """Figure -> whether more (1) or less (-1) of it is wanted on these prompts, of figures that are better neither
     way by themselves: a lower pace where all prompts ask for slow speech."""
 
     def better(self, figure: str) -> float:
         """1 for a figure of which more is better, -1 where less is; 0 for one that is only watched."""
-        return float(self.wanted.get(figure, 0)) or better(figure)
+        if figure in self.wanted:
+            return float(self.wanted[figure])
+        if figure in (RUBRIC, HEARD, ACCEPTED):
+            return 1.0
+        direction = entry(figure).direction
+        return {Direction.HIGHER: 1.0, Direction.LOWER: -1.0}.get(direction, 0.0)
 
     def of(self, branch: Branch) -> BranchSuite:
         found: BranchSuite = getattr(self, branch.value)
@@ -102,14 +106,6 @@ class Suites(Section):
     def scorers(self, branch: Branch) -> tuple[str, ...]:
         named = self.of(branch).scorers
         return SCORERS[branch] if named is None else named
-
-
-def better(figure: str) -> float:
-    """As `Suites.better`, where nobody wants anything in particular."""
-    if figure in (RUBRIC, HEARD, ACCEPTED):
-        return 1.0
-    direction = entry(figure).direction
-    return {Direction.HIGHER: 1.0, Direction.LOWER: -1.0}.get(direction, 0.0)
 
 
 @dataclass(frozen=True)
